@@ -1,0 +1,131 @@
+"""Every setting once: default, unit, bounds, help, and whether it acts live or at the next start.
+
+ROS parameters, the command line, the launch arguments and the README's table are made from SETTINGS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated")
+ACTIVITIES = ("room", "court", "plaza")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting. nodes: who takes it. live: acts at once when set on a running node."""
+
+    name: str
+    default: bool | int | float | str
+    help: str
+    nodes: tuple[str, ...]
+    unit: str = ""
+    bounds: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def check(self, value: Any) -> bool | int | float | str:
+        """The value in the setting's type; ValueError names the setting, the value and what is allowed."""
+        kind = type(self.default)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if isinstance(value, str) and kind is not str:
+            value = self._parse(value, kind)
+        if type(value) is not kind:
+            raise ValueError(f"{self.name} must be {kind.__name__}, got {value!r}")
+        if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
+            raise ValueError(f"{self.name} must be in [{self.bounds[0]}, {self.bounds[1]}] {self.unit}, got {value}")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'")
+        return value
+
+    def _parse(self, text: str, kind: type):
+        """Command lines and launch arguments bring text."""
+        try:
+            if kind is bool:
+                return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+            return kind(text)
+        except (KeyError, ValueError):
+            raise ValueError(f"{self.name} must be {kind.__name__}, got '{text}'") from None
+
+
+SETTINGS = (
+    # where pictures come from
+    Setting("camera", "topic", "where frames come from; the depth node can open a camera itself, without a hop",
+            ("camera", "depth"), choices=CAMERAS),
+    Setting("camera_path", "", "file, folder, device or URL of the camera", ("camera", "depth")),
+    Setting("camera_info", "", "calibration: a ROS camera_info YAML file", ("camera", "depth")),
+    Setting("camera_frame", "camera_color_optical_frame", "frame id of what the camera gives", ("camera", "depth")),
+    Setting("loop", False, "play a file or folder again and again", ("camera", "depth")),
+    Setting("rate", "real", "real: the pace of the recording; max: as fast as frames are taken", ("camera", "depth"),
+            choices=("real", "max")),
+    Setting("fps", 0.0, "frames per second asked of a webcam, folder or simulation; 0: its own", ("camera", "depth"),
+            unit="Hz", bounds=(0.0, 240.0)),
+    Setting("width", 640, "width asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 7680)),
+    Setting("height", 480, "height asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 4320)),
+    Setting("frames", 0, "stop after so many frames; 0: at the end", ("camera", "depth"), bounds=(0, 1e9)),
+    Setting("activity", "plaza", "scene of the simulated camera", ("camera", "depth"), choices=ACTIVITIES),
+    Setting("seed", 0, "seed of the simulated camera", ("camera", "depth"), bounds=(0, 2**31 - 1)),
+    Setting("timeout_s", 5.0, "a camera or stream silent for so long is opened again", ("camera", "depth"), unit="s",
+            bounds=(0.5, 60.0)),
+    # the network
+    Setting("weights", "instance_depth_tiny", "shipped name, or path of a .safetensors or .pth file", ("depth",)),
+    Setting("weights_kind", "auto", "what official weights give; auto reads it from a 'metric_' in the file name",
+            ("depth",), choices=("auto", "metric", "relative")),
+    Setting("engine", "auto", "how the network runs", ("depth",), choices=("auto", "eager")),
+    Setting("precision", "auto", "auto: the fastest that agrees with fp32 on a stored probe", ("depth",),
+            choices=("auto", "fp32", "bf16", "fp16")),
+    Setting("device", "auto", "cpu, cuda, cuda:1, ...; auto: CUDA where there is one", ("depth",)),
+    Setting("threads", 0, "CPU threads of the network; 0: all cores", ("depth",), bounds=(0, 256)),
+    Setting("network_short_side", 0, "short side of the network's input; 0: what the weights were made for",
+            ("depth",), unit="px", bounds=(0, 2048)),
+    Setting("memory", "vda", "which past frames the network sees; vda: the official rule", ("depth",),
+            choices=("vda", "none")),
+    Setting("reset_gap_s", 2.0, "a longer gap between stamps drops the memory", ("depth",), unit="s",
+            bounds=(0.05, 3600.0), live=True),
+    Setting("cut_threshold", 0.5, "how different two frames are to be a scene cut; 1: never", ("depth",),
+            bounds=(0.05, 1.0), live=True),
+    Setting("assumed_fov_deg", 60.0, "horizontal field of view where no CameraInfo is known", ("depth",), unit="deg",
+            bounds=(10.0, 150.0), live=True),
+    Setting("max_depth_m", 80.0, "farther depth is invalid", ("depth",), unit="m", bounds=(0.1, 1000.0), live=True),
+    Setting("min_confidence", 0.0, "less confident depth is invalid", ("depth",), bounds=(0.0, 1.0), live=True),
+    Setting("fuse", "off", "registered sensor depth: off, or replace the network's depth where it is valid", ("depth",),
+            choices=("off", "replace"), live=True),
+    # the depth node
+    Setting("cloud_stride", 2, "every n-th pixel becomes a point", ("depth",), unit="px", bounds=(1, 32), live=True),
+    Setting("cloud_step_ratio", 0.1, "points on depth steps larger than this share are left out", ("depth",),
+            bounds=(0.01, 10.0), live=True),
+    Setting("overlay_max_depth_m", 0.0, "end of the overlay's colours; 0: max_depth_m of the clip so far", ("depth",),
+            unit="m", bounds=(0.0, 1000.0), live=True),
+    Setting("use_compressed", False, "subscribe to CompressedImage instead of Image", ("depth",)),
+    Setting("use_depth", False, "subscribe to registered depth and pair it by stamp", ("depth",)),
+    Setting("pair_slop_ms", 15.0, "stamps this close belong to one frame", ("depth",), unit="ms", bounds=(0.0, 1000.0),
+            live=True),
+    Setting("silence_s", 3.0, "say what is wrong after so long without a frame", ("depth", "viewer"), unit="s",
+            bounds=(0.5, 600.0), live=True),
+    # the viewer
+    Setting("window", "auto", "web: a page on localhost; native: Rerun's window; auto: native where there is a display",
+            ("viewer",), choices=("auto", "web", "native", "none")),
+    Setting("web_port", 9090, "port of the viewer's page", ("viewer",), bounds=(1024, 65535)),
+    Setting("grpc_port", 9876, "port of the viewer's data", ("viewer",), bounds=(1024, 65535)),
+    Setting("save", "", "also write what is seen to this .rrd file", ("viewer",)),
+    Setting("viewer_hz", 5.0, "pictures per second shown at most", ("viewer",), unit="Hz", bounds=(0.1, 60.0),
+            live=True),
+)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def for_node(node: str) -> tuple[Setting, ...]:
+    """The settings a node takes."""
+    return tuple(setting for setting in SETTINGS if node in setting.nodes)
+
+
+def make(node: str, **overrides) -> SimpleNamespace:
+    """The checked settings of a node as attributes; unknown names and bad values raise ValueError."""
+    known = {setting.name: setting for setting in for_node(node)}
+    for name in overrides:
+        if name not in known:
+            raise ValueError(f"the {node} node has no setting '{name}'; it has {', '.join(sorted(known))}")
+    return SimpleNamespace(**{n: s.check(overrides.get(n, s.default)) for n, s in known.items()})
