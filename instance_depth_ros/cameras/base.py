@@ -1,0 +1,34 @@
+"""What every camera is: open, read, close."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from ..frame import Frame
+
+
+class CameraError(RuntimeError):
+    """A camera that cannot be opened or has fallen silent; the message names it and the way out."""
+
+
+class Camera(ABC):
+    """A source of frames; a context manager. One thread uses it at a time."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, or raise CameraError. May be called again after close or a failed read."""
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """The next frame, at the camera's pace; None once a recording has ended; CameraError on silence or failure."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the device; safe to call twice."""
+
+    def __enter__(self) -> Camera:
+        self.open()
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
