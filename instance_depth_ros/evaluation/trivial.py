@@ -1,0 +1,48 @@
+"""Predictors that look at no picture; what a network must beat by far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..geometry import valid
+
+
+def mean_depth(depths_m: Iterable[np.ndarray]) -> np.ndarray:
+    """(H, W) geometric mean per pixel of training truth, given as arrays (..., H, W) of one size in metres.
+
+    Geometric, because relative errors and sigma are ratios. A pixel never valid gets the mean of all the others.
+    """
+    log_sum, count = 0.0, 0
+    for depth_m in depths_m:
+        images = depth_m.reshape(-1, *depth_m.shape[-2:])
+        known = valid(images)
+        log_sum = log_sum + np.log(np.where(known, images, 1).astype(np.float64)).sum(0)
+        count = count + known.sum(0)
+    if not np.any(count):
+        raise ValueError("no valid depth to take a mean of; check the training data")
+    everywhere = np.sum(log_sum) / np.sum(count)
+    return np.exp(np.where(count > 0, log_sum / np.maximum(count, 1), everywhere)).astype(np.float32)
+
+
+def best_constant_rel(truth_m: np.ndarray, mask: np.ndarray) -> float:
+    """The constant with the least mean |c - g| / g: the median of the truth g weighted by 1 / g, exactly."""
+    truth = _sorted_truth(truth_m, mask)
+    weight = np.cumsum(1 / truth)
+    return float(truth[np.searchsorted(weight, weight[-1] / 2)])
+
+
+def best_constant_sigma1(truth_m: np.ndarray, mask: np.ndarray) -> float:
+    """The constant within a factor of 1.25 of the most pixels: the middle, in logs, of the fullest window so wide."""
+    truth = _sorted_truth(truth_m, mask)
+    end = np.searchsorted(truth, truth * 1.25**2)  # strict: sigma1 is < 1.25
+    start = int(np.argmax(end - np.arange(truth.size)))
+    return float(np.sqrt(truth[start] * truth[end[start] - 1]))
+
+
+def _sorted_truth(truth_m: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    truth = np.sort(truth_m[mask & valid(truth_m)].astype(np.float64))
+    if not truth.size:
+        raise ValueError("no valid truth inside the mask; skip such frames")
+    return truth
