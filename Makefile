@@ -1,0 +1,41 @@
+# make demo     a real video becomes depth on a ROS 2 graph; pictures and figures in out/demo/
+# make test     lint and the suite          make bench   figures of this machine in out/bench.json
+# make eval     accuracy on sim-val         make setup   only the environment          make clean
+#
+# CAMERA=simulated  CLIP=video.mp4  RATE=max  FRAMES=100  WEIGHTS=name-or-path  VIEWER=none   for demo
+# ROS=jazzy         Jazzy's wheels instead of Kilted's, in .venv-jazzy; a sourced ROS installation goes before both
+# TORCH=...         another build of torch, as pip takes it (a requirement with options, or a wheel)
+
+VENV := .venv$(addprefix -,$(filter-out kilted,$(ROS)))
+RUN := $(VENV)/bin/
+SET_UP := python3 tools/set_up.py --venv $(VENV) $(addprefix --ros ,$(ROS))
+DEMO := $(if $(CAMERA),--camera $(CAMERA)) $(if $(CLIP),--clip '$(CLIP)') $(if $(RATE),--rate $(RATE)) \
+        $(if $(FRAMES),--frames $(FRAMES)) $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(VIEWER),--window $(VIEWER))
+export TORCH
+ifeq ($(TORCH),)
+unexport TORCH
+endif
+
+.PHONY: demo test bench eval lint clean setup
+
+demo: setup
+	@$(RUN)instance-depth demo $(DEMO)
+
+test: SET_UP += --tests
+test: lint
+	$(RUN)python -m pytest $(PYTEST)
+
+bench: setup
+	$(RUN)instance-depth bench
+
+eval: setup
+	$(RUN)instance-depth eval --data sim-val $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+
+lint: setup
+	$(RUN)ruff check .
+
+setup:
+	@$(SET_UP)
+
+clean:
+	rm -rf out build install log dist .venv .venv-jazzy *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,44 @@
+"""Packaging for pip and colcon; metadata stands here because colcon and Humble's setuptools read no [project] table."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "instance_depth_ros"
+SHARE = f"share/{NAME}"
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Streaming metric depth, with a memory, from any camera, on ROS 2",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    maintainer="instance_depth_ros maintainers",
+    maintainer_email="maintainers@instance-depth-ros.invalid",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["weights/*.safetensors", "weights/*.md", "**/*.npz", "**/*.yaml"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        (f"{SHARE}/launch", glob("launch/*.py")),
+        (f"{SHARE}/config", glob("config/*")),
+    ],
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=["numpy", "opencv-python-headless", "pyyaml", "safetensors", "torch"],
+    extras_require={
+        "simulation": ["mujoco"],
+        "viewer": ["rerun-sdk"],
+        "video": ["av"],
+        "train": ["tensorboard"],
+        "test": ["pytest", "ruff", "websockets"],
+    },
+    entry_points={
+        "console_scripts": [
+            "camera_node = instance_depth_ros.nodes.camera:main",
+            "depth_node = instance_depth_ros.nodes.depth:main",
+            "viewer_node = instance_depth_ros.nodes.viewer:main",
+            "instance-depth = instance_depth_ros.cli:main",
+        ],
+    },
+)
