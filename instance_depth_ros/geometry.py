@@ -58,6 +58,9 @@ class Intrinsics:
             raise ValueError(f"intrinsics are for {self.width}x{self.height}, the image is {size[1]}x{size[0]}")
         if self.model not in MODELS:
             raise ValueError(f"distortion model must be one of {', '.join(MODELS)}, got '{self.model}'")
+        counts = (0, 4) if self.model == "equidistant" else (0, 4, 5, 8, 12, 14)
+        if len(self.distortion) not in counts or not np.isfinite(self.distortion).all():
+            raise ValueError(f"{self.model} needs {counts} finite distortion coefficients, got {self.distortion}")
 
     def resized(self, width: int, height: int) -> Intrinsics:
         """The same lens after the image was resized to width x height."""
@@ -75,17 +78,41 @@ class Intrinsics:
 
 @lru_cache(maxsize=16)
 def rays(intrinsics: Intrinsics, stride: int = 1) -> np.ndarray:
-    """(H/stride, W/stride, 2) float32: x/z and y/z of each pixel's ray, distortion removed. Computed once a lens."""
+    """(ceil(H/stride), ceil(W/stride), 2) float32: x/z and y/z of each pixel's ray, distortion removed; read-only.
+
+    NaN where the lens model has no ray in front of the camera. Computed once a lens.
+    """
     u, v = np.meshgrid(np.arange(0, intrinsics.width, stride), np.arange(0, intrinsics.height, stride))
-    if not any(intrinsics.distortion):
+    if intrinsics.model != "equidistant" and not any(intrinsics.distortion):
         x, y = (u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy
         directions = np.stack([x, y], -1)
     else:
-        pixels = np.stack([u, v], -1).reshape(-1, 1, 2).astype(np.float64)
-        undistort = cv2.fisheye.undistortPoints if intrinsics.model == "equidistant" else cv2.undistortPoints
-        directions = undistort(pixels, intrinsics.K, np.array(intrinsics.distortion)).reshape(*u.shape, 2)
+        directions = _undistort(np.stack([u, v], -1).astype(np.float64), intrinsics)
     directions = directions.astype(np.float32)
     directions.setflags(write=False)
+    return directions
+
+
+def _undistort(pixels: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
+    """(H, W, 2) pixels -> (H, W, 2) x/z and y/z; NaN where they do not project back to within half a pixel."""
+    K, flat, origin = intrinsics.K, pixels.reshape(-1, 1, 2), np.zeros(3)
+    # OpenCV's default of five rounds is pixels off in the corners of a strong lens.
+    until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
+    if intrinsics.model == "equidistant":
+        # The ROS order of coefficients is OpenCV's; an uncalibrated D means none of higher order.
+        D = np.array(intrinsics.distortion or (0.0,) * 4)
+        flat = cv2.fisheye.undistortPoints(flat, K, D, criteria=until)
+        project = cv2.fisheye.projectPoints
+    else:
+        D = np.array(intrinsics.distortion)
+        # OpenCV 4 has the criteria in a function of its own.
+        undistort = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
+        flat = undistort(flat, K, D, R=None, P=None, criteria=until)
+        project = cv2.projectPoints
+    back, _ = project(cv2.convertPointsToHomogeneous(flat), origin, origin, K, D)
+    directions = flat.reshape(pixels.shape)
+    off = np.abs(back.reshape(pixels.shape) - pixels).max(-1)
+    directions[~(off < 0.5)] = np.nan
     return directions
 
 
@@ -103,7 +130,7 @@ def depth_from_millimetres(depth_mm: np.ndarray) -> np.ndarray:
 
 def millimetres_from_depth(depth_m: np.ndarray) -> np.ndarray:
     """float32 metres -> uint16 millimetres; invalid, and beyond 65.535 m, becomes 0."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         depth_mm = np.where(valid(depth_m), np.rint(depth_m * 1000), 0)
     return np.where(depth_mm > 65535, 0, depth_mm).astype(np.uint16)
 
@@ -113,29 +140,35 @@ def unproject(depth_m: np.ndarray, ray: np.ndarray) -> np.ndarray:
     return np.concatenate([ray * depth_m[..., None], depth_m[..., None]], -1)
 
 
-def depth_steps(depth_m: np.ndarray, ratio: float) -> np.ndarray:
+def depth_steps(depth_m: np.ndarray, ratio: float, stride: int = 1) -> np.ndarray:
     """Boolean mask of pixels within one pixel of a step: the 3x3 neighbourhood's max / min exceeds 1 + ratio.
 
+    depth_m: (H, W) float32, NaN invalid; -> (ceil(H/stride), ceil(W/stride)), neighbourhoods at full resolution.
     Interpolated depth there belongs to neither side; a cloud must leave it out.
     """
     kernel = np.ones((3, 3), np.uint8)
-    # NaN would poison the comparison; invalid pixels take no part in it.
-    missing = ~valid(depth_m)
-    far = cv2.dilate(np.where(missing, np.float32(0), depth_m), kernel)
-    near = cv2.erode(np.where(missing, np.float32(np.inf), depth_m), kernel)
-    return far > near * np.float32(1 + ratio)
+    # Invalid pixels take no part: the maximum sees them as 0, the minimum as farther than anything.
+    far = cv2.patchNaNs(depth_m.copy(), 0.0)
+    cv2.dilate(far, kernel, dst=far)
+    far = far[::stride, ::stride].copy()
+    near = cv2.patchNaNs(depth_m.copy(), 1e30)
+    cv2.erode(near, kernel, dst=near)
+    return far > near[::stride, ::stride] * np.float32(1 + ratio)
 
 
 def cloud(
     depth_m: np.ndarray, intrinsics: Intrinsics, color: np.ndarray, stride: int = 2, step_ratio: float = 0.1
 ) -> np.ndarray:
     """Organised cloud, (ceil(H/stride), ceil(W/stride)) of POINT; invalid pixels and depth steps are NaN."""
-    z = depth_m[::stride, ::stride].copy()
-    z[depth_steps(depth_m, step_ratio)[::stride, ::stride]] = np.nan
     ray = rays(intrinsics, stride)
-    points = np.empty(z.shape, POINT)
-    points["x"], points["y"], points["z"] = ray[..., 0] * z, ray[..., 1] * z, z
-    rgb = color[::stride, ::stride].astype(np.uint32)
-    points["rgb"] = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
-    points["instance_id"] = 0
+    hole = depth_steps(depth_m, step_ratio, stride) | np.isnan(ray[..., 0])
+    z = np.where(hole, np.float32(np.nan), depth_m[::stride, ::stride])
+    points = np.zeros(z.shape, POINT)
+    points["z"] = z
+    np.multiply(ray[..., 0], z, out=points["x"])
+    np.multiply(ray[..., 1], z, out=points["y"])
+    # rgb is packed as 0x00RRGGBB, little-endian: written a byte at a time, it needs no wider copy.
+    packed = points.view(np.uint8).reshape(*z.shape, POINT.itemsize)
+    for channel in range(3):
+        packed[..., POINT.fields["rgb"][1] + 2 - channel] = color[::stride, ::stride, channel]
     return points
