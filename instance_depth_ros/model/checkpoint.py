@@ -1,0 +1,120 @@
+"""Weights from files: ours (.safetensors with its config inside) and the official Video Depth Anything ones."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .network import DepthNetwork
+from .presets import PRESETS, ModelConfig
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+OFFICIAL_SIZES = {"vits": "small", "vitb": "base", "vitl": "large"}
+
+
+class CheckpointError(ValueError):
+    """A file that is not the weights of this network; the message names the file, the first key and both shapes."""
+
+
+def resolve(weights: str) -> Path:
+    """The file behind a shipped name or a path."""
+    shipped = SHIPPED / f"{weights}.safetensors"
+    path = shipped if shipped.is_file() else Path(weights).expanduser()
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+        raise CheckpointError(f"no weights '{weights}': neither a file nor one of the shipped ones ({names})")
+    return path
+
+
+def load(weights: str) -> tuple[DepthNetwork, str]:
+    """A network in eval mode and the kind of its output, 'metric' or 'relative'.
+
+    weights: shipped name, a .safetensors or .pth path, or 'random:SIZE' (seeded, for tests and benchmarks).
+    """
+    if weights.startswith("random:"):
+        return random_network(weights.removeprefix("random:")), "metric"
+    path = resolve(weights)
+    tensors, metadata = read(path)
+    if "config" in metadata:
+        config, kind = ModelConfig.from_json(metadata["config"]), "metric"
+    else:
+        config = official_config(path, tensors)
+        kind = "metric" if "metric" in path.name else "relative"
+    network = DepthNetwork(config)
+    apply(network, tensors, path.name)
+    return network.eval(), kind
+
+
+def random_network(size: str) -> DepthNetwork:
+    if size not in PRESETS:
+        raise CheckpointError(f"random: takes one of {', '.join(PRESETS)}, got '{size}'")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return DepthNetwork(PRESETS[size]).eval()
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a file; never executes anything in it."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path}: not readable as weights ({reason}); is it cut short? fetch it again") from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise CheckpointError(f"{path}: holds {type(tensors).__name__}, not a dictionary of tensors by name")
+    return tensors, {}
+
+
+def official_config(path: Path, tensors: dict[str, Tensor]) -> ModelConfig:
+    """The size by the width of the class token, the one tensor that no other layout shares."""
+    token = tensors.get("pretrained.cls_token")
+    widths = {PRESETS[size].dims[0]: PRESETS[size] for size in OFFICIAL_SIZES.values()}
+    if token is None or token.shape[-1] not in widths:
+        found = "missing" if token is None else f"of shape {tuple(token.shape)}"
+        raise CheckpointError(
+            f"{path}: pretrained.cls_token is {found}; expected (1, 1, C) with C one of {sorted(widths)}"
+        )
+    return widths[token.shape[-1]]
+
+
+def is_idle(key: str) -> bool:
+    """Keys of the official files that the network never reads: computed tables and a unit that is not called."""
+    return (
+        key == "pretrained.mask_token"
+        or key.startswith("head.scratch.refinenet4.resConfUnit1.")
+        or key.endswith("pos_encoder.pe")
+    )
+
+
+def apply(network: DepthNetwork, tensors: dict[str, Tensor], name: str) -> None:
+    """Copy tensors into the network; every key must be used or idle, and none missing."""
+    own = network.state_dict()
+    for key, value in own.items():
+        if key not in tensors:
+            if is_idle(key):
+                continue
+            raise CheckpointError(f"{name}: {key} is missing, expected shape {tuple(value.shape)}")
+        if tensors[key].shape != value.shape:
+            raise CheckpointError(f"{name}: {key} has shape {tuple(tensors[key].shape)}, expected {tuple(value.shape)}")
+    for key, value in tensors.items():
+        if key not in own and not is_idle(key):
+            raise CheckpointError(f"{name}: {key} of shape {tuple(value.shape)} has no place in '{network.config.name}'")
+    network.load_state_dict({key: value for key, value in tensors.items() if key in own}, strict=False)
+
+
+def save(network: DepthNetwork, path: Path, metadata: dict[str, str], dtype: torch.dtype = torch.float16) -> None:
+    """Write our weights, floating tensors in `dtype`; idle keys are left out. The config travels in the metadata."""
+    tensors = {
+        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+        for key, value in network.state_dict().items()
+        if not is_idle(key)
+    }
+    save_file(tensors, path, {**metadata, "config": network.config.to_json()})

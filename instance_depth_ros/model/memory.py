@@ -1,0 +1,85 @@
+"""Key-frame memory as data: the keys and values of past frames, and the rule that says who is remembered.
+
+The streaming rule (`memory: vda`): at frame n the network sees 32 slots - 0: frame 0; 1: frame max(0, n-41);
+2..30: frames max(0, n-29) .. n-1; 31: the current frame. Frame 0 stands in for every frame that does not exist yet;
+frame 0 itself is alone in slot 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+SLOTS = 32
+RECENT = 29  # frames n-29 .. n-1
+GAP = 41  # slot 1 looks this far back
+WAITING = GAP - RECENT  # frames that left the recent ones and are not yet in slot 1
+PAST = SLOTS - 1
+
+
+def remembered(n: int) -> list[int]:
+    """The frame in each of the 32 slots at frame n >= 1: the rule itself, as a list."""
+    return [0, max(0, n - GAP), *(max(0, n - back) for back in range(RECENT, 0, -1)), n]
+
+
+@dataclass
+class Memory:
+    """What one stream remembers; a layer a list entry. Frames are projected to K and V once and never touched again.
+
+    keys, values: (B, 31, N, C), entry 0 = slot 0, entry 1 = slot 1, then a ring of the recent frames, so that
+    attention reads one contiguous array and nothing is rotated. waiting_*: (B, 12, N, C), on their way to slot 1.
+    frames: how many frames have been pushed.
+    """
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+    waiting_keys: list[Tensor] = field(default_factory=list)
+    waiting_values: list[Tensor] = field(default_factory=list)
+    frames: int = 0
+
+    def slots(self, device: torch.device | str = "cpu") -> Tensor:
+        """(31,) the slot of each entry at this frame. A tensor, so that a compiled network is not compiled again."""
+        ring = (torch.arange(RECENT, device=device) - self.frames) % RECENT
+        return torch.cat([torch.arange(2, device=device), 2 + ring])
+
+    def push(self, keys: list[Tensor], values: list[Tensor]) -> None:
+        """Remember the frame just seen, keys and values (B, N, C) a layer; its place is the oldest recent frame's."""
+        if self.frames == 0:
+            self._fill(keys, values)
+        else:
+            for ring, waiting, new in self._rings(keys, values):
+                place = 2 + self.frames % RECENT
+                waiting[:, (self.frames - RECENT) % WAITING] = ring[:, place]
+                ring[:, place] = new
+                ring[:, 1] = waiting[:, (self.frames + 1 - GAP) % WAITING]
+        self.frames += 1
+
+    def _fill(self, keys: list[Tensor], values: list[Tensor]) -> None:
+        """Frame 0 stands in for all that does not exist yet. Arrays of a former stream are used again."""
+        if not self.keys:
+            self.keys, self.values = ([x.new_empty(x.shape[0], PAST, *x.shape[1:]) for x in xs] for xs in (keys, values))
+            self.waiting_keys, self.waiting_values = (
+                [x.new_empty(x.shape[0], WAITING, *x.shape[1:]) for x in xs] for xs in (keys, values)
+            )
+        for ring, waiting, new in self._rings(keys, values):
+            ring.copy_(new[:, None].expand_as(ring))
+            waiting.copy_(new[:, None].expand_as(waiting))
+
+    def _rings(self, keys: list[Tensor], values: list[Tensor]):
+        yield from zip(self.keys, self.waiting_keys, keys, strict=True)
+        yield from zip(self.values, self.waiting_values, values, strict=True)
+
+    def reset(self) -> None:
+        """Forget; the arrays stay."""
+        self.frames = 0
+
+    def clone(self) -> Memory:
+        lists = (self.keys, self.values, self.waiting_keys, self.waiting_values)
+        return Memory(*([x.clone() for x in xs] for xs in lists), frames=self.frames)
+
+    @property
+    def megabytes(self) -> float:
+        lists = (*self.keys, *self.values, *self.waiting_keys, *self.waiting_values)
+        return sum(x.numel() * x.element_size() for x in lists) / 2**20

@@ -1,0 +1,191 @@
+"""Attention over time at each pixel, in the two ways it is used: one new frame against a memory, or a whole clip.
+
+K and V are linear without bias, so K(x + p_slot) = K(x) + K(p_slot): frames are projected once, without position,
+and the slot's share is added to scores and outputs. That is exact, and old frames cost nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .memory import SLOTS, Memory, remembered
+
+HEADS = 8
+
+
+def sinusoids(length: int, dim: int) -> Tensor:
+    """(length, dim) the usual sinusoidal table, sines in even channels."""
+    position = torch.arange(length, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
+    table = torch.zeros(length, dim)
+    table[:, 0::2], table[:, 1::2] = torch.sin(position * rate), torch.cos(position * rate)
+    return table
+
+
+def heads(x: Tensor) -> Tensor:
+    """(..., C) -> (..., heads, C / heads)."""
+    return x.unflatten(-1, (HEADS, -1))
+
+
+@dataclass
+class Streaming:
+    """One new frame (B, 1, N, C) against the memory; collects the frame's own K and V in new_keys, new_values."""
+
+    memory: Memory
+    new_keys: list[Tensor] = field(default_factory=list)
+    new_values: list[Tensor] = field(default_factory=list)
+
+    @property
+    def query_slots(self) -> slice:
+        """Frame 0 sits in slot 0, every later one in the last."""
+        return slice(SLOTS - 1, SLOTS) if self.memory.frames else slice(0, 1)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:
+        layer = len(self.new_keys)
+        self.new_keys.append(k[:, 0])
+        self.new_values.append(v[:, 0])
+        if self.memory.frames == 0:
+            return v + slot_v[:1]
+        slots = self.memory.slots(q.device)
+        order = torch.cat([slots, slots.new_tensor([SLOTS - 1])])
+        past_k, past_v = self.memory.keys[layer], self.memory.values[layer]
+        # Multiply and reduce: with one query and a head of 4..48 channels it beats a batched matrix product.
+        scores = torch.cat([heads(past_k * q).sum(-1), heads(k * q).sum(-1)], 1)
+        q_heads = heads(q[:, 0])
+        scores = scores + torch.einsum("bnhd,shd->bsnh", q_heads, heads(slot_k[order]))
+        weights = F.softmax(scores.float(), 1).to(v.dtype)
+        out = (heads(past_v) * weights[:, :-1, ..., None]).sum(1) + heads(v[:, 0]) * weights[:, -1, ..., None]
+        out = out + torch.einsum("bsnh,shd->bnhd", weights, heads(slot_v[order]))
+        return out.flatten(-2)[:, None]
+
+
+@dataclass
+class Clip:
+    """All frames of a clip (B, T, N, C) at once. frame_of_slot: (T, S) the frame in each slot of each query,
+    -1 for an empty slot; query_slots: (T,) the slot of the query itself."""
+
+    frame_of_slot: Tensor
+    query_slots: Tensor
+
+    @classmethod
+    def window(cls, frames: int) -> Clip:
+        """Every frame sees every frame: the offline network."""
+        return cls(torch.arange(frames).expand(frames, -1), torch.arange(frames))
+
+    @classmethod
+    def causal(cls, frames: int) -> Clip:
+        """What streaming would see, frame by frame: used in training."""
+        first = torch.tensor([[0] + [-1] * (SLOTS - 1)])
+        later = torch.tensor([remembered(n) for n in range(1, frames)], dtype=torch.long).reshape(-1, SLOTS)
+        return cls(torch.cat([first, later]), torch.tensor([0] + [SLOTS - 1] * (frames - 1)))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:
+        table = self.frame_of_slot.to(q.device)
+        t, s = table.shape
+        q, k, v = (heads(x).permute(0, 2, 3, 1, 4) for x in (q, k, v))  # (B, N, heads, T, d)
+        slot_k, slot_v = (heads(x[:s]).transpose(0, 1) for x in (slot_k, slot_v))  # (heads, S, d)
+        by_frame = q @ k.transpose(-1, -2)
+        scores = by_frame[..., torch.arange(t, device=q.device)[:, None], table.clamp(min=0)]
+        scores = scores + q @ slot_k.transpose(-1, -2)
+        weights = F.softmax(scores.float().masked_fill(table < 0, -math.inf), -1).to(v.dtype)
+        where = F.one_hot(table.clamp(min=0), t).to(v.dtype)  # (T, S, frames)
+        out = (weights.unsqueeze(-2) @ where).squeeze(-2) @ v + weights @ slot_v
+        return out.permute(0, 3, 1, 2, 4).flatten(-2)
+
+
+class PositionEncoder(nn.Module):
+    """The sinusoidal table; computed, never loaded."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.register_buffer("pe", sinusoids(SLOTS, dim)[None], persistent=False)
+
+
+class TemporalAttention(nn.Module):
+    """One attention layer over time, (B, T, N, C) -> the same."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.to_q = nn.Linear(dim, dim, bias=False)
+        self.to_k = nn.Linear(dim, dim, bias=False)
+        self.to_v = nn.Linear(dim, dim, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
+        self.pos_encoder = PositionEncoder(dim)
+        self.scale = (dim // HEADS) ** -0.5
+
+    def forward(self, x: Tensor, context: Streaming | Clip) -> Tensor:
+        table = self.pos_encoder.pe[0].to(x.dtype)
+        q = self.to_q(x + table[context.query_slots][:, None]) * self.scale
+        out = context.attend(q, self.to_k(x), self.to_v(x), self.to_k(table), self.to_v(table))
+        return self.to_out[0](out)
+
+
+class GatedLinear(nn.Module):
+    """GEGLU: half of the projection gates the other half."""
+
+    def __init__(self, dim: int, inner: int):
+        super().__init__()
+        self.proj = nn.Linear(dim, 2 * inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, -1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, dim: int):
+        super().__init__()
+        self.net = nn.ModuleList([GatedLinear(dim, 4 * dim), nn.Identity(), nn.Linear(4 * dim, dim)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[2](self.net[0](x))
+
+
+class TemporalBlock(nn.Module):
+    """Two attention layers over time and a feed-forward, each behind a norm and added."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.attention_blocks = nn.ModuleList(TemporalAttention(dim) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
+        self.ff = FeedForward(dim)
+        self.ff_norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, context: Streaming | Clip) -> Tensor:
+        for attention, norm in zip(self.attention_blocks, self.norms, strict=True):
+            x = x + attention(norm(x), context)
+        return x + self.ff(self.ff_norm(x))
+
+
+class TemporalTransformer(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(32, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList([TemporalBlock(channels)])
+        self.proj_out = nn.Linear(channels, channels)
+        # Starts as identity, so that a network trained on images is not disturbed when time comes in.
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, x: Tensor, batch: int, context: Streaming | Clip) -> Tensor:
+        h, w = x.shape[-2:]
+        tokens = self.proj_in(self.norm(x).flatten(2).transpose(1, 2)).unflatten(0, (batch, -1))
+        tokens = self.transformer_blocks[0](tokens, context).flatten(0, 1)
+        return x + self.proj_out(tokens).transpose(1, 2).unflatten(2, (h, w))
+
+
+class TemporalModule(nn.Module):
+    """(B*T, C, H, W) -> the same, each pixel having looked at itself in other frames."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.temporal_transformer = TemporalTransformer(channels)
+
+    def forward(self, x: Tensor, batch: int, context: Streaming | Clip) -> Tensor:
+        return self.temporal_transformer(x, batch, context)
