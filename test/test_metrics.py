@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from instance_depth_ros.evaluation.metrics import MetricMean, align_disparity, depth_metrics, tae
+from instance_depth_ros.evaluation.report import TILE, picture_sheet
 from instance_depth_ros.evaluation.trivial import best_constant_rel, best_constant_sigma1, mean_depth
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -120,3 +122,19 @@ def test_training_mean_per_pixel():
     np.testing.assert_allclose(mean_depth([clip, np.array([[2.0, 0.0]])]), [[2.0, 2.0]], rtol=1e-6)
     with pytest.raises(ValueError, match="no valid depth"):
         mean_depth([np.zeros((1, 2, 2))])
+
+
+def test_picture_sheet_shows_holes_and_errors(tmp_path):
+    truth = np.geomspace(1, 50, 48 * 64, dtype=np.float32).reshape(48, 64)
+    truth[:8, :8] = np.nan
+    color, sure = np.full((48, 64, 3), (200, 10, 10), np.uint8), np.full((48, 64), 128, np.uint8)
+    rows = [(color, truth, truth, sure, "right"), (color, truth, np.full_like(truth, np.nan), sure, "missing")]
+    sheet = cv2.imread(str(picture_sheet(rows, tmp_path / "new" / "sheet.png")))[..., ::-1]
+    height = round(48 * TILE / 64)
+    tops = 24, 24 + height + 24
+    picture = [[sheet[top : top + height, 6 + n * (TILE + 6) :][:, :TILE] for n in range(3)] for top in tops]
+    assert (picture[0][0] == (200, 10, 10)).all()
+    assert (picture[0][1] == picture[0][2]).all() and (picture[0][1][0, 0] == 90).all()
+    assert (picture[1][2] == 90).all() and not (picture[1][1] == 90).all()
+    with pytest.raises(ValueError, match="at least one row"):
+        picture_sheet([], tmp_path / "empty.png")
