@@ -1,0 +1,99 @@
+"""What cameras that give plain pictures share: settings, calibration, stamps; and the pace of recordings."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..frame import Frame
+from .base import Camera, CameraError
+from .calibration import fit, load_camera_info
+
+
+class PictureCamera(Camera):
+    """A camera of colour pictures whose lens, where known, is in the camera_info setting."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self._lens = load_camera_info(settings.camera_info) if settings.camera_info else None
+        self._given = 0
+
+    def _frame(self, color: np.ndarray, stamp_ns: int) -> Frame:
+        """The Frame of an RGB picture; CameraError when the calibration is for another shape."""
+        lens, (height, width) = self._lens, color.shape[:2]
+        try:
+            lens = lens and fit(lens, width, height)
+        except ValueError as error:
+            raise CameraError(f"{self.settings.camera} camera {self.settings.camera_path}: {error}") from None
+        self._given += 1
+        return Frame(color, stamp_ns, self.settings.camera_frame, lens)
+
+    def _enough(self) -> bool:
+        """Whether as many frames were given as the frames setting asks for."""
+        return 0 < self.settings.frames <= self._given
+
+
+class Recording(PictureCamera):
+    """Pictures from a file or folder, at their own pace or as fast as they are read.
+
+    skipped: pictures that could not be decoded. Stamps are wall clock, so that latencies can be measured.
+    """
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.skipped = 0
+        self._pictures: Iterator[tuple[np.ndarray, float]] | None = None
+
+    @abstractmethod
+    def _play(self) -> Iterator[tuple[np.ndarray, float]]:
+        """One pass: (H, W, 3) uint8 RGB and seconds since the one before it. CameraError when it cannot be played."""
+
+    def open(self) -> None:
+        """Start at the beginning; CameraError unless a first picture can be decoded."""
+        self.close()
+        self._given, self._due_s = 0, None
+        pictures = self._passes()
+        # Taken now, so that a file without a single picture is refused here.
+        self._first = next(pictures)
+        self._pictures = pictures
+
+    def read(self) -> Frame | None:
+        if self._pictures is None:
+            raise CameraError(f"the {self.settings.camera} camera is not open; call open() first")
+        if self._enough():
+            return None
+        picture, self._first = self._first or next(self._pictures, None), None
+        if picture is None:
+            return None
+        color, step_s = picture
+        self._wait(step_s)
+        return self._frame(color, time.time_ns())
+
+    def close(self) -> None:
+        if self._pictures is not None:
+            self._pictures.close()
+        self._pictures = None
+
+    def _passes(self) -> Iterator[tuple[np.ndarray, float]]:
+        """All passes; each gives at least one picture or raises CameraError."""
+        while True:
+            seen = False
+            for picture in self._play():
+                seen = True
+                yield picture
+            if not seen:
+                raise CameraError(f"no picture in {self.settings.camera_path} can be decoded; try another file")
+            if not self.settings.loop:
+                return
+
+    def _wait(self, step_s: float) -> None:
+        """Sleep until the next picture is due; each due time follows from the one before it, so nothing drifts."""
+        if self.settings.rate == "max":
+            return
+        now_s = time.monotonic()
+        self._due_s = now_s if self._due_s is None else self._due_s + step_s
+        if self._due_s > now_s:
+            time.sleep(self._due_s - now_s)
