@@ -47,6 +47,11 @@ class Intrinsics:
     def K(self) -> np.ndarray:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
+    @property
+    def focal_px(self) -> float:
+        """One focal length for both axes: their geometric mean."""
+        return float((self.fx * self.fy) ** 0.5)
+
     def check(self, size: tuple[int, int]) -> None:
         """Raise ValueError unless these can belong to an image of size (height, width)."""
         if not (np.isfinite([self.fx, self.fy, self.cx, self.cy]).all() and self.fx > 0 and self.fy > 0):

@@ -106,7 +106,8 @@ def apply(network: DepthNetwork, tensors: dict[str, Tensor], name: str) -> None:
             raise CheckpointError(f"{name}: {key} has shape {tuple(tensors[key].shape)}, expected {tuple(value.shape)}")
     for key, value in tensors.items():
         if key not in own and not is_idle(key):
-            raise CheckpointError(f"{name}: {key} of shape {tuple(value.shape)} has no place in '{network.config.name}'")
+            shape = tuple(value.shape)
+            raise CheckpointError(f"{name}: {key} of shape {shape} has no place in the '{network.config.name}' network")
     network.load_state_dict({key: value for key, value in tensors.items() if key in own}, strict=False)
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from .presets import ModelConfig
 from .temporal import Clip, Streaming, TemporalModule
 
+LOG_DEPTH_AT_START = 2.0
+
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
@@ -54,6 +56,8 @@ class Scratch(nn.Module):
         self.output_conv2 = nn.Sequential(
             nn.Conv2d(features // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 2 if config.ours else 1, 1)
         )
+        if config.ours:  # training starts from a plausible depth
+            nn.init.constant_(self.output_conv2[2].bias, LOG_DEPTH_AT_START)
 
 
 class DepthHead(nn.Module):

@@ -140,7 +140,7 @@ class Downsample(nn.Sequential):
 
 
 class ResidualEncoder(nn.Module):
-    """Image and lens to taps at strides 4, 8, 16, 32; two transformer blocks see the whole picture at the last.
+    """Image and lens to taps at strides 4, 8, 16, 32; a transformer block sees the whole picture at the last.
 
     image (B, 3, H, W) normalised; lens (B, 3, H, W): x/z, y/z of each pixel's ray and log(focal / canonical).
     Plain 3x3 convolutions: the fastest per training hour and per millisecond on a CPU (docs/log.md).
@@ -154,7 +154,7 @@ class ResidualEncoder(nn.Module):
             nn.Sequential(Downsample(before, width), *(Residual(width) for _ in range(depth)))
             for before, width, depth in zip(widths, config.dims, config.depths, strict=False)
         )
-        self.blocks = nn.Sequential(*(Block(config.dims[-1], 4) for _ in range(2)))
+        self.blocks = nn.Sequential(*(Block(config.dims[-1], 4) for _ in range(1)))
 
     def forward(self, image: Tensor, lens: Tensor) -> list[Tensor]:
         x = self.stem(torch.cat([image, lens], 1))

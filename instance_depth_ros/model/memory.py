@@ -59,10 +59,8 @@ class Memory:
     def _fill(self, keys: list[Tensor], values: list[Tensor]) -> None:
         """Frame 0 stands in for all that does not exist yet. Arrays of a former stream are used again."""
         if not self.keys:
-            self.keys, self.values = ([x.new_empty(x.shape[0], PAST, *x.shape[1:]) for x in xs] for xs in (keys, values))
-            self.waiting_keys, self.waiting_values = (
-                [x.new_empty(x.shape[0], WAITING, *x.shape[1:]) for x in xs] for xs in (keys, values)
-            )
+            self.keys, self.values = _empty(keys, PAST), _empty(values, PAST)
+            self.waiting_keys, self.waiting_values = _empty(keys, WAITING), _empty(values, WAITING)
         for ring, waiting, new in self._rings(keys, values):
             ring.copy_(new[:, None].expand_as(ring))
             waiting.copy_(new[:, None].expand_as(waiting))
@@ -83,3 +81,7 @@ class Memory:
     def megabytes(self) -> float:
         lists = (*self.keys, *self.values, *self.waiting_keys, *self.waiting_values)
         return sum(x.numel() * x.element_size() for x in lists) / 2**20
+
+
+def _empty(like: list[Tensor], entries: int) -> list[Tensor]:
+    return [x.new_empty(x.shape[0], entries, *x.shape[1:]) for x in like]

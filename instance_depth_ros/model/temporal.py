@@ -84,17 +84,28 @@ class Clip:
         later = torch.tensor([remembered(n) for n in range(1, frames)], dtype=torch.long).reshape(-1, SLOTS)
         return cls(torch.cat([first, later]), torch.tensor([0] + [SLOTS - 1] * (frames - 1)))
 
+    @classmethod
+    def causal_late(cls, frames: int) -> Clip:
+        """As causal, with the frames of a short clip spread over all slots: what a stream sees after a while."""
+        clip = cls.causal(frames)
+        for n in range(1, frames):
+            clip.frame_of_slot[n, 1 : SLOTS - 1] = torch.arange(SLOTS - 2) * n // (SLOTS - 2)
+        return clip
+
     def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:
         table = self.frame_of_slot.to(q.device)
-        t, s = table.shape
+        frames, slots = table.shape
+        if frames == 1:
+            return v + slot_v[:1]
+        where = F.one_hot(table.clamp(min=0), frames).to(v.dtype)  # (T, S, frames)
         q, k, v = (heads(x).permute(0, 2, 3, 1, 4) for x in (q, k, v))  # (B, N, heads, T, d)
-        slot_k, slot_v = (heads(x[:s]).transpose(0, 1) for x in (slot_k, slot_v))  # (heads, S, d)
-        by_frame = q @ k.transpose(-1, -2)
-        scores = by_frame[..., torch.arange(t, device=q.device)[:, None], table.clamp(min=0)]
-        scores = scores + q @ slot_k.transpose(-1, -2)
+        slot_k, slot_v = heads(slot_k[:slots]), heads(slot_v[:slots])
+        # As products with `where` rather than indexing: large matrix products forwards and backwards.
+        scores = torch.einsum("bnhtf,tsf->bnhts", q @ k.transpose(-1, -2), where)
+        scores = scores + torch.einsum("bnhtd,shd->bnhts", q, slot_k)
         weights = F.softmax(scores.float().masked_fill(table < 0, -math.inf), -1).to(v.dtype)
-        where = F.one_hot(table.clamp(min=0), t).to(v.dtype)  # (T, S, frames)
-        out = (weights.unsqueeze(-2) @ where).squeeze(-2) @ v + weights @ slot_v
+        out = torch.einsum("bnhts,tsf->bnhtf", weights, where) @ v
+        out = out + torch.einsum("bnhts,shd->bnhtd", weights, slot_v)
         return out.permute(0, 3, 1, 2, 4).flatten(-2)
 
 

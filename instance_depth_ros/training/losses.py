@@ -22,6 +22,11 @@ def silog(prediction_m: Tensor, truth_m: Tensor, mask: Tensor, focus: float = 0.
     return 10 * spread.clamp_min(1e-12).sqrt() * mask.any()
 
 
+def log_absolute(prediction_m: Tensor, truth_m: Tensor, mask: Tensor) -> Tensor:
+    """Mean |log prediction - log truth|: what sigma1 and REL ask for, unmoved by a few wild pixels."""
+    return _mean((_log(prediction_m) - _log(_known(truth_m, mask, 1.0))).abs(), mask)
+
+
 def log_gradient(prediction_m: Tensor, truth_m: Tensor, mask: Tensor) -> Tensor:
     """Sharp edges, flat floors: multi-scale spatial gradients of log prediction - log truth, mean over scales."""
     difference = _log(prediction_m) - _log(_known(truth_m, mask, 1.0))
