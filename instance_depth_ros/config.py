@@ -103,6 +103,7 @@ SETTINGS = (
     Setting("use_depth", False, "subscribe to registered depth and pair it by stamp", ("depth",)),
     Setting("pair_slop_ms", 15.0, "stamps this close belong to one frame", ("depth",), unit="ms", bounds=(0.0, 1000.0),
             live=True),
+    Setting("autostart", True, "configure and activate by itself; false: leave it to a lifecycle manager", ("depth",)),
     Setting("silence_s", 3.0, "say what is wrong after so long without a frame", ("depth", "viewer"), unit="s",
             bounds=(0.5, 600.0), live=True),
     # the viewer

@@ -1,0 +1,133 @@
+"""The camera node: any Camera onto topics, with stamps of now, at the pace of the recording or of who takes it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo
+
+from ..cameras.base import CameraError
+from . import messages, spin
+from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
+from .parameters import Parameters
+from .reader import RECORDINGS, CameraReader, restamped
+from .topics import COLOR, DEPTH_INFO, CameraTopics
+
+# A clip starts when the depth node listens; without one, when anybody does.
+WAIT_FOR_DEPTH_S, WAIT_FOR_ANYBODY_S = 60.0, 5.0
+# The transport and the subscribers get so long after the last frame.
+FAREWELL_S = 1.0
+
+
+class CameraNode(Node):
+    """Publishes a camera. ended is set after the last frame of a recording; status is the process's exit status."""
+
+    def __init__(self, **node_args):
+        super().__init__("camera", **node_args)
+        self.ended, self.status = threading.Event(), 0
+        self.settings = Parameters(self, "camera").settings
+        if self.settings.camera == "topic":
+            raise ValueError("camera must name a source for the camera node (file, folder, webcam, ...), got 'topic'")
+        self._monitor, self._topics = Monitor(), CameraTopics(self)
+        self._complain = Complaints(self.get_logger())
+        self._published = 0
+        self._pacer = Pacer(self) if self.settings.rate == "max" else None
+        try:
+            self._reader = CameraReader(self.settings, self._on_frame, self._on_end, self._complain)
+        except CameraError as error:
+            raise ValueError(str(error)) from error
+        self._diagnostics = Diagnostics(self, self._monitor, self._describe)
+        self._closing = threading.Event()
+        self._reader.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._reader.stop()
+        self._diagnostics.publish()
+
+    def _on_frame(self, frame) -> None:
+        if not self._published and self.settings.camera in (*RECORDINGS, "simulated"):
+            self._wait_for_listeners()
+        if self._pacer:
+            self._pacer.wait(self._closing)
+        frame = restamped(frame, self.settings.camera, self.get_clock().now().nanoseconds)
+        self._monitor.received()
+        if self._pacer:
+            self._pacer.sent(frame.stamp_ns)
+        self._topics.publish_frame(frame, getattr(self._reader.camera, "truth", None))
+        self._published += 1
+        self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, self.get_clock().now().nanoseconds, {}))
+
+    def _wait_for_listeners(self) -> None:
+        """Hold the first frame back until it will be seen."""
+        started = time.monotonic()
+        while not self._closing.is_set() and (waited_s := time.monotonic() - started) < WAIT_FOR_DEPTH_S:
+            if self._depth_listens() or (waited_s > WAIT_FOR_ANYBODY_S and self._only_others_listen()):
+                # This side has discovered the subscription; the other side gets a moment to discover the publisher.
+                self._closing.wait(0.2)
+                return
+            self._closing.wait(0.05)
+
+    def _depth_listens(self) -> bool:
+        topics = (self.resolve_topic_name(name) for name in (COLOR, COLOR + "/compressed"))
+        infos = [info for topic in topics for info in self.get_subscriptions_info_by_topic(topic)]
+        return any(info.node_name == "depth" for info in infos)
+
+    def _only_others_listen(self) -> bool:
+        depth = ("depth", self.get_namespace())
+        return depth not in self.get_node_names_and_namespaces() and COLOR in self._topics.wanted()
+
+    def _on_end(self, failed: bool) -> None:
+        self.status = spin.UNUSABLE if failed else 0
+        self.get_logger().info(f"the {self.settings.camera} camera has ended after {self._published} frames")
+        self._diagnostics.publish()
+        self._closing.wait(FAREWELL_S)
+        self.ended.set()
+
+    def _describe(self):
+        problem = self._reader.problem
+        source = f"{self.settings.camera} {self.settings.camera_path}".strip()
+        values = {"state": "silent" if problem else "active", "camera": source}
+        return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "publishing", values
+
+
+class Pacer:
+    """Keeps at most two frames on the way to the depth node: counts on the camera_info that each result brings back."""
+
+    IN_FLIGHT, TIMEOUT_S = 2, 1.0
+
+    def __init__(self, node):
+        self._node = node
+        self._stamps = []
+        self._changed = threading.Condition()
+        node.create_subscription(CameraInfo, DEPTH_INFO, self._returned, QoSProfile(depth=10))
+
+    def wait(self, closing: threading.Event) -> None:
+        """Until another frame may go; a frame that never comes back (lost on the way) costs TIMEOUT_S."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._stamps) < self.IN_FLIGHT or closing.is_set(), self.TIMEOUT_S)
+            del self._stamps[: -self.IN_FLIGHT + 1]
+
+    def sent(self, stamp_ns: int) -> None:
+        with self._changed:
+            if self._node.count_publishers(self._node.resolve_topic_name(DEPTH_INFO)):
+                self._stamps.append(stamp_ns)
+
+    def _returned(self, message: CameraInfo) -> None:
+        """Frames come back in order, so earlier ones are lost."""
+        with self._changed:
+            self._stamps = [stamp_ns for stamp_ns in self._stamps if stamp_ns > messages.stamp_ns(message)]
+            self._changed.notify_all()
+
+
+def main(args=None) -> int:
+    return spin.run(CameraNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The depth node: frames in, an estimate's topics out; adapters only."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from std_srvs.srv import Trigger
+
+from . import spin
+from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
+from .inputs import CameraInput, TopicInput
+from .parameters import Parameters
+from .topics import DepthTopics
+from .worker import Worker
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class DepthNode(LifecycleNode):
+    """Configure loads and warms up the network, activate streams, deactivate keeps the network, cleanup frees it.
+
+    The executor's thread only leaves the newest frame in the worker's slot; the worker decodes, estimates, publishes.
+    """
+
+    def __init__(self, **node_args):
+        super().__init__("depth", **node_args)
+        self.ended, self.status = threading.Event(), 0
+        self._estimator = self._topics = self._input = self._worker = None
+        self._state = self._used_intrinsics = None
+        self._label, self._resets, self._last_reset = "unconfigured", 0, ""
+        self._reset_asked = threading.Event()
+        self.settings = Parameters(self, "depth", locked=lambda: self._estimator is not None).settings
+        self._monitor, self._complain = Monitor(), Complaints(self.get_logger())
+        self._diagnostics = Diagnostics(self, self._monitor, self._describe)
+        self.create_service(Trigger, "depth/reset", self._on_reset)
+
+    def start(self) -> DepthNode:
+        """Bring it to active, if it is to start by itself; a failure ends the process."""
+        if self.settings.autostart:
+            if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+                self.status = spin.UNUSABLE
+                self.ended.set()
+        return self
+
+    def close(self) -> None:
+        self._stop_streaming()
+        self._label = "finalized"
+        self._diagnostics.publish()
+
+    def on_configure(self, state):
+        # Here and not above: torch takes seconds, and the node should be seen by then.
+        from ..estimator import Estimator
+
+        try:
+            estimator = Estimator(self.settings)
+            if estimator.relative:
+                raise ValueError(
+                    f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
+                    "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric"
+                )
+            estimator.warm_up(self.settings.height, self.settings.width)
+        except (ValueError, RuntimeError, OSError) as error:
+            self.get_logger().error(f"cannot be configured: {error}")
+            return FAILURE
+        self._estimator = estimator
+        self._topics = DepthTopics(self, self.settings)
+        self._label = "inactive"
+        return SUCCESS
+
+    def on_activate(self, state):
+        self._state = None
+        self._worker = Worker(self._process, self._monitor.lost)
+        try:
+            self._input = self._open_input()
+        except (ValueError, RuntimeError) as error:
+            self.get_logger().error(f"cannot be activated: {error}")
+            self._worker.stop()
+            return FAILURE
+        self._label = "active"
+        return SUCCESS
+
+    def on_deactivate(self, state):
+        self._stop_streaming()
+        self._label = "inactive"
+        self._diagnostics.publish()
+        return SUCCESS
+
+    def on_cleanup(self, state):
+        self._topics.close()
+        self._estimator = self._topics = self._state = None
+        self._label = "unconfigured"
+        gc.collect()
+        return SUCCESS
+
+    def on_shutdown(self, state):
+        self._stop_streaming()
+        self._label = "finalized"
+        self._diagnostics.publish()
+        return SUCCESS
+
+    def _open_input(self):
+        if self.settings.camera == "topic":
+            return TopicInput(self, self.settings, self._monitor, self._complain, self._worker.put)
+        return CameraInput(self, self.settings, self._monitor, self._complain, self._worker, self._on_camera_end)
+
+    def _stop_streaming(self) -> None:
+        if self._input:
+            self._input.close()
+            self._worker.stop()
+        self._input = self._worker = None
+
+    def _on_camera_end(self, failed: bool) -> None:
+        """From the camera's thread: finish the last frame, then end the process."""
+        self._worker.finish()
+        self.status = spin.UNUSABLE if failed else 0
+        self.ended.set()
+
+    def _on_reset(self, request, response):
+        self._reset_asked.set()
+        response.success, response.message = True, "the next frame starts anew"
+        return response
+
+    def _process(self, make_frame) -> None:
+        """One frame from slot to topics; whatever goes wrong with it is said once and counted."""
+        try:
+            started = time.perf_counter()
+            frame = make_frame()
+            decoded = time.perf_counter()
+            estimate = self._estimate(frame)
+            estimated = time.perf_counter()
+            self._topics.publish_estimate(frame, estimate)
+            published = time.perf_counter()
+        except Exception as error:  # whatever it is, one frame must not end the node
+            self._monitor.lost("invalid")
+            self._complain(f"frame skipped: {error}" if isinstance(error, ValueError) else f"frame failed: {error!r}")
+            return
+        stages = {
+            "decode": (decoded - started) * 1e3,
+            **estimate.timings_ms,
+            "estimate": (estimated - decoded) * 1e3,
+            "publish": (published - estimated) * 1e3,
+        }
+        now_ns = self.get_clock().now().nanoseconds
+        self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, now_ns, stages))
+
+    def _estimate(self, frame):
+        state, self._state = self._state, None
+        asked = self._reset_asked.is_set()
+        self._reset_asked.clear()
+        estimate, self._state = self._estimator.step(frame, None if asked else state)
+        reset = "asked for" if asked else estimate.reset
+        if reset and (asked or state is not None):
+            self._resets, self._last_reset = self._resets + 1, reset
+        self._note_intrinsics(estimate.intrinsics)
+        return estimate
+
+    def _note_intrinsics(self, intrinsics) -> None:
+        if intrinsics.assumed:
+            self._complain("no CameraInfo: a horizontal field of view is assumed, so is the scale of depth", "warning")
+        self._used_intrinsics = intrinsics
+
+    def _describe(self):
+        """Level, message and values of the diagnostics."""
+        problem = self._input.problem if self._input else f"the node is {self._label}"
+        values = {"state": self._label, "scale": self._scale(), "resets": self._resets, "last_reset": self._last_reset}
+        if self._input:
+            values.update(self._input.describe())
+        if self._estimator:
+            values.update(self._estimator.info)
+        return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "estimating", values
+
+    def _scale(self) -> str:
+        lens = self._used_intrinsics
+        if lens is None:
+            return "unknown"
+        return f"{'assumed field of view' if lens.assumed else 'calibrated'}, fx {lens.fx:.1f} px"
+
+
+def main(args=None) -> int:
+    return spin.run(lambda: DepthNode().start(), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Publishers that cost nothing while nobody listens, and what is published of a camera and of an estimate."""
+
+from __future__ import annotations
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
+
+from ..evaluation.report import colored_depth
+from ..geometry import cloud, valid
+from . import messages
+
+COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
+ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
+DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
+# Reliable and volatile: both kinds of subscriber can take it.
+OUTPUT_QOS = QoSProfile(depth=2)
+
+
+class Topics:
+    """Publishers by relative topic name, each with the one message that it fills again and again."""
+
+    def __init__(self, node, kinds: dict[str, type]):
+        self._node = node
+        self._publishers = {name: self._publisher(kind, name) for name, kind in kinds.items()}
+        self.messages = {name: kind() for name, kind in kinds.items()}
+
+    def _publisher(self, kind: type, name: str):
+        # qos_overrides.<topic>.publisher.* parameters let a user change what suits most.
+        options = QoSOverridingOptions.with_default_policies()
+        return self._node.create_publisher(kind, name, OUTPUT_QOS, qos_overriding_options=options)
+
+    def wanted(self) -> set[str]:
+        """The names somebody subscribes to; asked once a frame."""
+        return {name for name, publisher in self._publishers.items() if publisher.get_subscription_count()}
+
+    def publish(self, name: str, message) -> None:
+        self._publishers[name].publish(message)
+
+    def close(self) -> None:
+        for publisher in self._publishers.values():
+            self._node.destroy_publisher(publisher)
+
+
+class CameraTopics(Topics):
+    """What a camera gives: colour and its calibration, and the truth where it is simulated."""
+
+    KINDS = {
+        COLOR_INFO: CameraInfo,
+        COLOR: Image,
+        COLOR + "/compressed": CompressedImage,
+        ALIGNED_DEPTH: Image,
+        "simulation/depth/image": Image,
+        "simulation/instances": Image,
+        "simulation/camera_pose": PoseStamped,
+    }
+
+    def __init__(self, node):
+        super().__init__(node, self.KINDS)
+
+    def publish_frame(self, frame, truth=None) -> None:
+        """Publish a Frame; truth: depth_m, ids and world_from_camera of a simulated one."""
+        stamped = messages.header(frame.stamp_ns, frame.frame_id)
+        wanted = self.wanted()
+        # The calibration goes first, so that it is there when the image is.
+        if COLOR_INFO in wanted and frame.intrinsics is not None:
+            self.publish(COLOR_INFO, messages.info_from_intrinsics(frame.intrinsics, stamped))
+        if ALIGNED_DEPTH in wanted and frame.depth_m is not None:
+            self._publish_image(ALIGNED_DEPTH, messages.millimetres_from_depth(frame.depth_m), stamped)
+        if truth is not None:
+            self._publish_truth(truth, stamped, wanted)
+        if COLOR in wanted:
+            self._publish_image(COLOR, frame.color, stamped)
+        if COLOR + "/compressed" in wanted:
+            self.publish(COLOR + "/compressed", messages.jpeg(frame.color, stamped))
+
+    def _publish_truth(self, truth, stamped, wanted) -> None:
+        if "simulation/depth/image" in wanted:
+            self._publish_image("simulation/depth/image", truth.depth_m.astype(np.float32, copy=False), stamped)
+        if "simulation/instances" in wanted:
+            self._publish_image("simulation/instances", truth.ids.astype(np.uint16, copy=False), stamped)
+        if "simulation/camera_pose" in wanted:
+            in_world = Header(stamp=stamped.stamp, frame_id="world")
+            self.publish("simulation/camera_pose", messages.pose(truth.world_from_camera, in_world))
+
+    def _publish_image(self, name: str, pixels: np.ndarray, stamped) -> None:
+        self.publish(name, messages.fill_image(self.messages[name], pixels, stamped))
+
+
+class DepthTopics(Topics):
+    """What an estimate gives."""
+
+    KINDS = {
+        DEPTH: Image,
+        DEPTH + "/compressedDepth": CompressedImage,
+        DEPTH_INFO: CameraInfo,
+        "depth/confidence": Image,
+        "depth/source": Image,
+        "depth/points": PointCloud2,
+        "depth/overlay": Image,
+        "depth/overlay/compressed": CompressedImage,
+    }
+
+    def __init__(self, node, settings):
+        super().__init__(node, self.KINDS)
+        self._settings = settings
+        self._farthest_m = 0.0
+
+    def publish_estimate(self, frame, estimate) -> None:
+        """Publish what somebody wants of a metric Estimate, all with the frame's stamp and frame id."""
+        stamped = messages.header(estimate.stamp_ns, estimate.frame_id)
+        wanted = self.wanted()
+        makers = {
+            DEPTH: lambda m: messages.fill_image(m, estimate.depth_m, stamped),
+            "depth/confidence": lambda m: messages.fill_image(m, estimate.confidence, stamped, "8UC1"),
+            "depth/source": lambda m: messages.fill_image(m, estimate.source, stamped, "8UC1"),
+            "depth/points": lambda m: messages.fill_cloud(m, self._cloud(frame, estimate), stamped),
+            DEPTH + "/compressedDepth": lambda _: messages.compressed_depth(estimate.depth_m, stamped),
+        }
+        for name in wanted & makers.keys():
+            self.publish(name, makers[name](self.messages[name]))
+        if any(name.startswith("depth/overlay") for name in wanted):
+            self._publish_overlay(self._overlay(frame, estimate), stamped, wanted)
+        # The last one: a camera that plays as fast as frames are taken waits for it.
+        if DEPTH_INFO in wanted:
+            self.publish(DEPTH_INFO, messages.info_from_intrinsics(estimate.intrinsics, stamped))
+
+    def _cloud(self, frame, estimate) -> np.ndarray:
+        stride, step_ratio = self._settings.cloud_stride, self._settings.cloud_step_ratio
+        return cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, step_ratio)
+
+    def _publish_overlay(self, picture, stamped, wanted) -> None:
+        if "depth/overlay" in wanted:
+            message = messages.fill_image(self.messages["depth/overlay"], picture, stamped)
+            self.publish("depth/overlay", message)
+        if "depth/overlay/compressed" in wanted:
+            self.publish("depth/overlay/compressed", messages.jpeg(picture, stamped))
+
+    def _overlay(self, frame, estimate) -> np.ndarray:
+        """(H, 2 W, 3) RGB: the picture and its depth side by side."""
+        far_m = self._settings.overlay_max_depth_m or self._farthest_so_far(estimate.depth_m)
+        return np.hstack([frame.color, colored_depth(estimate.depth_m, far_m / 40, far_m)])
+
+    def _farthest_so_far(self, depth_m: np.ndarray) -> float:
+        """98 % of the pixels of some frame so far were nearer; it only grows, lest the colours flicker."""
+        sample = depth_m[::8, ::8]
+        known = sample[valid(sample)]
+        if known.size:
+            self._farthest_m = max(self._farthest_m, float(np.percentile(known, 98)))
+        return self._farthest_m or 1.0
