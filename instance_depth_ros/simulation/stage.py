@@ -1,0 +1,122 @@
+"""A scene under construction: shapes in metres and their materials, compiled into one MuJoCo model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import textures
+from .actors import ELLIPSOIDS, WEARS, People
+
+
+def _text(*numbers) -> str:
+    return " ".join(f"{float(n):.5g}" for n in numbers)
+
+
+class Stage:
+    """Collects geoms, textures and lights. z is up and the floor is z = 0."""
+
+    def __init__(self):
+        self.geoms: list[str] = []
+        self.assets: list[str] = []
+        self.lights: list[str] = []
+        self.images: list[np.ndarray] = []
+        self.headlight = (0.3, 0.3)
+
+    def material(self, rgb=(255, 255, 255), image=None, period_m=1.0, shine=0.0, stretch=False) -> str:
+        """A colour, or a picture (H, W, 3) that covers period_m metres (one length, or two).
+
+        stretch: the picture covers the whole of a box once. Returns the name.
+        """
+        name, look = f"m{len(self.assets)}", ""
+        if image is not None:
+            x, y = np.broadcast_to(period_m, 2)
+            look = f'texture="{self._texture(image)}" texrepeat="{_text(1 / x, 1 / y)}" '
+            look += f'texuniform="{str(not stretch).lower()}"'
+        color = _text(*np.asarray(rgb) / 255, 1)
+        self.assets.append(f'<material name="{name}" rgba="{color}" specular="{shine:.2f}" shininess="0.3" {look}/>')
+        return name
+
+    def _texture(self, image, kind="2d") -> str:
+        name = f"t{len(self.images)}"
+        height, width = image.shape[:2]
+        self.images.append(image)
+        self.assets.append(f'<texture name="{name}" type="{kind}" builtin="flat" width="{width}" height="{height}"/>')
+        return name
+
+    def sky(self, image) -> None:
+        """Six stacked square faces."""
+        self._texture(image, "skybox")
+
+    def _geom(self, kind, size, material, where) -> None:
+        self.geoms.append(f'<geom type="{kind}" size="{_text(*size)}" material="{material}" {where}/>')
+
+    def floor(self, half_m: float, material: str) -> None:
+        self._geom("plane", (half_m, half_m, 4), material, 'group="2"')
+
+    def box(self, center, half, material, yaw=0.0) -> None:
+        self._geom("box", half, material, f'pos="{_text(*center)}" euler="0 0 {yaw:.5g}"')
+
+    def panel(self, center, half_width, half_height, normal_yaw, material, thickness=0.02) -> None:
+        """An upright board whose picture lies on the face that looks along normal_yaw."""
+        x = _text(-np.sin(normal_yaw), np.cos(normal_yaw), 0)
+        where = f'pos="{_text(*center)}" xyaxes="{x} 0 0 1"'
+        self._geom("box", (half_width, half_height, thickness / 2), material, where)
+
+    def rod(self, a, b, radius, material) -> None:
+        """A capsule from a to b."""
+        self._geom("capsule", (radius,), material, f'fromto="{_text(*a, *b)}"')
+
+    def cylinder(self, center, radius, half_height, material) -> None:
+        self._geom("cylinder", (radius, half_height), material, f'pos="{_text(*center)}"')
+
+    def blob(self, center, half, material) -> None:
+        self._geom("ellipsoid", half, material, f'pos="{_text(*center)}"')
+
+    def light(self, position, direction, diffuse, directional: bool, shadow=False, cutoff=80) -> None:
+        self.lights.append(
+            f'<light pos="{_text(*position)}" dir="{_text(*direction)}" diffuse="{_text(*diffuse)}" cutoff="{cutoff}" '
+            f'specular="0.1 0.1 0.1" castshadow="{str(shadow).lower()}" exponent="1" '
+            f'type="{"directional" if directional else "spot"}"/>'
+        )
+
+    def people(self, rng, people: People) -> int:
+        """Dress the people and add their geoms, placed later; returns the index of the first geom."""
+        first = len(self.geoms)
+        prints = [textures.cloth(rng) for _ in range(8)]
+        for sizes in people.sizes:
+            tint = lambda **ranges: textures.color(rng, **ranges)  # noqa: E731
+            skin = tint(hue=(0.03, 0.09), saturation=(0.25, 0.6), value=(0.25, 0.95))
+            top, bottom = tint(saturation=(0, 0.9), value=(0.08, 1)), tint(saturation=(0, 0.6), value=(0.08, 0.8))
+            looks = {
+                "skin": self.material(skin),
+                "hair": self.material(tint(hue=(0, 0.13), saturation=(0, 0.6), value=(0.05, 0.7))),
+                "top": self.material(top, prints[rng.integers(8)], 0.4),
+                "bottom": self.material(bottom, prints[rng.integers(8)], 0.4),
+                "shoe": self.material(tint(value=(0.05, 0.95))),
+            }
+            looks["sleeve"] = looks[rng.choice(["skin", "top"])]
+            looks["shin"] = looks[rng.choice(["skin", "bottom"], p=[0.25, 0.75])]
+            for geom, (wears, size) in enumerate(zip(WEARS, sizes, strict=True)):
+                kind = "ellipsoid" if geom in ELLIPSOIDS else "capsule"
+                self._geom(kind, size if geom in ELLIPSOIDS else size[:2], looks[wears], 'group="1"')
+        return first
+
+    def compile(self, width: int, height: int, shadow_reach_m: float, haze_m: float):
+        """The mujoco.MjModel, its textures filled in."""
+        from .render import mujoco
+
+        ambient, diffuse = self.headlight
+        model = mujoco.MjModel.from_xml_string(f"""
+<mujoco><compiler angle="radian" autolimits="true"/><statistic extent="1" center="0 0 1" meanmass="1"/>
+<visual><headlight ambient="{_text(*[ambient] * 3)}" diffuse="{_text(*[diffuse] * 3)}" specular="0 0 0"/>
+<map znear="0.05" zfar="250" shadowclip="{shadow_reach_m:.3g}" fogstart="30" fogend="{haze_m:.4g}"/>
+<rgba fog="0.75 0.78 0.8 1"/>
+<quality shadowsize="1024" offsamples="0" numslices="16" numstacks="10" numquads="4"/>
+<global offwidth="{width}" offheight="{height}"/></visual>
+<default><geom contype="0" conaffinity="0" mass="0"/></default>
+<asset>{"".join(self.assets)}</asset>
+<worldbody>{"".join(self.lights)}<camera name="eye"/>{"".join(self.geoms)}</worldbody></mujoco>""")
+        for index, image in enumerate(self.images):
+            start = model.tex_adr[index]
+            model.tex_data[start : start + image.size] = np.ascontiguousarray(image).reshape(-1)
+        return model
