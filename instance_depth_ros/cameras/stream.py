@@ -17,7 +17,7 @@ class StreamCamera(LiveCamera):
     """A URL that FFmpeg can play; silence of timeout_s, at opening or later, is a CameraError."""
 
     def _connect(self):
-        container = open_video(self.settings.camera_path, timeout=self.settings.timeout_s, options=OPTIONS)
+        container = open_video(self.settings.camera_path, self.settings.timeout_s, OPTIONS)
         # Frame threads would hold back a picture each.
         container.streams.video[0].thread_type = "SLICE"
         return container

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -15,16 +16,23 @@ MAX_FAILURES = 100
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
-def open_video(source: str, **how):
-    """A PyAV container that has a video stream; CameraError names the source and the reason. how: of av.open."""
+def open_video(source: str, timeout_s: float | None = None, options: dict[str, str] | None = None):
+    """A PyAV container that has a video stream; CameraError names the source and the reason.
+
+    timeout_s: how long opening, and each later read, may take. options: FFmpeg's.
+    """
     try:
         import av
     except ImportError:
         raise CameraError("videos and streams need PyAV: pip install av") from None
+    started_s = time.monotonic()
     try:
-        container = av.open(source, metadata_errors="replace", **how)
+        container = av.open(source, metadata_errors="replace", timeout=timeout_s, options=options or {})
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise CameraError(f"{_shown(source)} cannot be opened: {_reason(error)}") from None
+        # What FFmpeg says of an opening that was cut short depends on where it was.
+        late = timeout_s is not None and time.monotonic() - started_s >= timeout_s
+        why = f"no answer within {timeout_s} s" if late else _reason(error)
+        raise CameraError(f"{_shown(source)} cannot be opened: {why}") from None
     if not container.streams.video:
         container.close()
         raise CameraError(f"{_shown(source)} has no video stream")
@@ -77,14 +85,15 @@ def _packets(container) -> Iterator:
 def _rgb(frame) -> np.ndarray:
     """Upright (H, W, 3) uint8 RGB of a decoded frame; phones store how they were held."""
     color = frame.to_ndarray(format="rgb24")
-    turn = TURNS.get(round(frame.rotation) % 360)
+    # PyAV before 12, as in older distributions, does not know.
+    turn = TURNS.get(round(getattr(frame, "rotation", 0)) % 360)
     return np.ascontiguousarray(color if turn is None else cv2.rotate(color, turn))
 
 
 def _reason(error: Exception) -> str:
     """What an av error says, without its number and file."""
     if type(error).__name__ == "ExitError":
-        return "no answer within the time-out"
+        return "no data within the time-out"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
