@@ -86,8 +86,9 @@ def build(python, venv, ros):
     shutil.rmtree(venv, ignore_errors=True)
     make_venv(python, venv, shared)
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    constraints = ["-c", str(ROOT / "requirements" / "python.txt")]
     if not own_torch:
-        step(2, f"{torch[0]} (choose another build with TORCH=...)", [*pip, *torch])
+        step(2, f"{torch[0]} (choose another build with TORCH=...)", [*pip, *constraints, *torch])
     files = [word for path in requirements(ros) for word in ("-r", str(path))]
     step(3, "the other wheels", [*pip, *files])
     step(4, "instance_depth_ros itself", [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
