@@ -153,6 +153,16 @@ def test_a_late_reader_catches_up_without_drift(video, slept):
     assert len(pauses) == 6, "three pictures were due already"
 
 
+def test_a_pause_of_the_reader_is_no_burst_afterwards(video, slept):
+    pauses, clock = slept
+    with camera("file", video, rate="real") as opened:
+        opened.read()
+        clock[0] += 30.0
+        while opened.read() is not None:
+            pass
+    assert np.allclose(pauses, [0.1] * 8), "the second picture is due at once, the others a tenth apart"
+
+
 def test_rate_max_never_sleeps(video, slept):
     assert len(play(camera("file", video))) == 10 and slept[0] == []
 

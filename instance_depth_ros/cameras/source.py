@@ -12,6 +12,9 @@ from ..frame import Frame
 from .base import Camera, CameraError
 from .calibration import fit, load_camera_info
 
+# A reader that is this late has paused the recording: it goes on from there, without a burst to catch up.
+PAUSE_S = 1.0
+
 
 class PictureCamera(Camera):
     """A camera of colour pictures whose lens, where known, is in the camera_info setting."""
@@ -95,5 +98,7 @@ class Recording(PictureCamera):
             return
         now_s = time.monotonic()
         self._due_s = now_s if self._due_s is None else self._due_s + step_s
+        if now_s - self._due_s > PAUSE_S:
+            self._due_s = now_s
         if self._due_s > now_s:
             time.sleep(self._due_s - now_s)
