@@ -28,8 +28,9 @@ def remembered(n: int) -> list[int]:
 class Memory:
     """What one stream remembers; a layer a list entry. Frames are projected to K and V once and never touched again.
 
-    keys, values: (B, 31, N, C), entry 0 = slot 0, entry 1 = slot 1, then a ring of the recent frames, so that
-    attention reads one contiguous array and nothing is rotated. waiting_*: (B, 12, N, C), on their way to slot 1.
+    keys, values: (B, N, heads, 31, d), entry 0 = slot 0, entry 1 = slot 1, then a ring of the recent frames: attention
+    is one batched matrix product over contiguous arrays, and nothing is rotated. waiting_*: (B, N, heads, 12, d), on
+    their way to slot 1.
     frames: how many frames have been pushed.
     """
 
@@ -45,15 +46,15 @@ class Memory:
         return torch.cat([torch.arange(2, device=device), 2 + ring])
 
     def push(self, keys: list[Tensor], values: list[Tensor]) -> None:
-        """Remember the frame just seen, keys and values (B, N, C) a layer; its place is the oldest recent frame's."""
+        """Remember the frame just seen, keys and values (B, N, heads, d) a layer; its place is the oldest recent frame's."""
         if self.frames == 0:
             self._fill(keys, values)
         else:
             for ring, waiting, new in self._rings(keys, values):
                 place = 2 + self.frames % RECENT
-                waiting[:, (self.frames - RECENT) % WAITING] = ring[:, place]
-                ring[:, place] = new
-                ring[:, 1] = waiting[:, (self.frames + 1 - GAP) % WAITING]
+                waiting[..., (self.frames - RECENT) % WAITING, :] = ring[..., place, :]
+                ring[..., place, :] = new
+                ring[..., 1, :] = waiting[..., (self.frames + 1 - GAP) % WAITING, :]
         self.frames += 1
 
     def _fill(self, keys: list[Tensor], values: list[Tensor]) -> None:
@@ -62,8 +63,8 @@ class Memory:
             self.keys, self.values = _empty(keys, PAST), _empty(values, PAST)
             self.waiting_keys, self.waiting_values = _empty(keys, WAITING), _empty(values, WAITING)
         for ring, waiting, new in self._rings(keys, values):
-            ring.copy_(new[:, None].expand_as(ring))
-            waiting.copy_(new[:, None].expand_as(waiting))
+            ring.copy_(new.unsqueeze(-2).expand_as(ring))
+            waiting.copy_(new.unsqueeze(-2).expand_as(waiting))
 
     def _rings(self, keys: list[Tensor], values: list[Tensor]):
         yield from zip(self.keys, self.waiting_keys, keys, strict=True)
@@ -84,4 +85,4 @@ class Memory:
 
 
 def _empty(like: list[Tensor], entries: int) -> list[Tensor]:
-    return [x.new_empty(x.shape[0], entries, *x.shape[1:]) for x in like]
+    return [x.new_empty(*x.shape[:-1], entries, x.shape[-1]) for x in like]

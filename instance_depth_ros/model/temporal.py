@@ -47,20 +47,18 @@ class Streaming:
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:
         layer = len(self.new_keys)
-        self.new_keys.append(k[:, 0])
-        self.new_values.append(v[:, 0])
+        q, k, v = (heads(x[:, 0]) for x in (q, k, v))  # (B, N, heads, d)
+        self.new_keys.append(k)
+        self.new_values.append(v)
         if self.memory.frames == 0:
-            return v + slot_v[:1]
-        slots = self.memory.slots(q.device)
-        order = torch.cat([slots, slots.new_tensor([SLOTS - 1])])
-        past_k, past_v = self.memory.keys[layer], self.memory.values[layer]
-        # Multiply and reduce: with one query and a head of 4..48 channels it beats a batched matrix product.
-        scores = torch.cat([heads(past_k * q).sum(-1), heads(k * q).sum(-1)], 1)
-        q_heads = heads(q[:, 0])
-        scores = scores + torch.einsum("bnhd,shd->bsnh", q_heads, heads(slot_k[order]))
-        weights = F.softmax(scores.float(), 1).to(v.dtype)
-        out = (heads(past_v) * weights[:, :-1, ..., None]).sum(1) + heads(v[:, 0]) * weights[:, -1, ..., None]
-        out = out + torch.einsum("bsnh,shd->bnhd", weights, heads(slot_v[order]))
+            return (v + heads(slot_v[0])).flatten(-2)[:, None]
+        order = torch.cat([slots := self.memory.slots(q.device), slots.new_tensor([SLOTS - 1])])
+        slot_k, slot_v = heads(slot_k[order]), heads(slot_v[order])  # (S, heads, d)
+        past = torch.matmul(self.memory.keys[layer], q.unsqueeze(-1)).squeeze(-1)
+        scores = torch.cat([past, (k * q).sum(-1, keepdim=True)], -1) + torch.einsum("bnhd,shd->bnhs", q, slot_k)
+        weights = F.softmax(scores.float(), -1).to(v.dtype)  # (B, N, heads, S), the current frame last
+        out = torch.matmul(weights[..., None, :-1], self.memory.values[layer]).squeeze(-2) + weights[..., -1:] * v
+        out = out + torch.einsum("bnhs,shd->bnhd", weights, slot_v)
         return out.flatten(-2)[:, None]
 
 

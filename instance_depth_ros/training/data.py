@@ -11,24 +11,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets.shards import Shards
-from ..geometry import Intrinsics, rays
+from ..geometry import Intrinsics
+from ..preprocess import lens_planes
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
 MAX_DEPTH_M = 80.0
-
-
-def normalise(color: Tensor) -> Tensor:
-    """(..., H, W, 3) uint8 or 0..255 float -> (..., 3, H, W) float32, ImageNet mean and deviation."""
-    mean, deviation = torch.tensor(MEAN, device=color.device), torch.tensor(DEVIATION, device=color.device)
-    return ((color.float() / 255 - mean) / deviation).movedim(-1, -3)
-
-
-def lens_planes(intrinsics: Intrinsics, canonical_focal_px: float) -> np.ndarray:
-    """(3, H, W) float32: x/z and y/z of each pixel's ray, and log(focal / canonical focal)."""
-    planes = np.empty((3, intrinsics.height, intrinsics.width), np.float32)
-    planes[:2] = rays(intrinsics).transpose(2, 0, 1)
-    planes[2] = np.log(intrinsics.focal_px / canonical_focal_px)
-    return planes
 
 
 class Batches(Dataset):
@@ -108,7 +94,7 @@ def crop(
     corner: np.ndarray,
     mirrored: bool,
 ) -> tuple[np.ndarray, np.ndarray, Intrinsics]:
-    """Cut 1/zoom of the picture at `corner` (0..1 each way), resize to (height, width), perhaps mirror; intrinsics follow.
+    """Cut 1/zoom of the picture at `corner` (0..1 each way), resize to (height, width), perhaps mirror; intrinsics too.
 
     color (T, H, W, 3), depth_m (T, H, W) -> the same of the new size. Depth is picked, never averaged over a border.
     """

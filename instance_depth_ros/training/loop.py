@@ -25,8 +25,11 @@ from ..model import checkpoint
 from ..model.network import DepthNetwork
 from ..model.presets import PRESETS
 from ..model.temporal import Clip
+from ..preprocess import normalise
 from . import losses
-from .data import MAX_DEPTH_M, Batches, normalise
+from .data import MAX_DEPTH_M, Batches
+
+NOWHERE_M = 1e6
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,13 @@ class Trainer:
     def _losses(self, batch: dict[str, Tensor], context: Clip) -> dict[str, Tensor]:
         prediction_m, logit, truth_m, mask = self._predict(self.network, batch, context)
         config = self.config
+        everything = torch.ones_like(mask)
+        sky_m = torch.where(mask, truth_m, NOWHERE_M)  # nothing said about the sky is right
         terms = {
             "silog": losses.silog(prediction_m, truth_m, mask),
             "absolute": config.weight_absolute * losses.log_absolute(prediction_m, truth_m, mask),
             "gradient": config.weight_gradient * losses.log_gradient(prediction_m, truth_m, mask),
-            "confidence": config.weight_confidence * losses.confidence_loss(logit, prediction_m, truth_m, mask),
+            "confidence": config.weight_confidence * losses.confidence_loss(logit, prediction_m, sky_m, everything),
         }
         if truth_m.shape[1] > 1:
             terms["temporal"] = config.weight_temporal * losses.log_temporal(prediction_m, truth_m, mask)
@@ -192,8 +197,9 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             depth, logit = network.clip(images, lens, context)
         scale = batch["focal_px"] / network.config.canonical_focal_px
-        step = truth_step = batch["depth_m"].shape[-1] // depth.shape[-1]
-        truth_m = batch["depth_m"][..., ::truth_step, ::step]
+        # An output pixel covers 2 x 2 of the input: truth comes from each corner in turn, on average from the centre.
+        down, right = (self.step >> 1) & 1, (self.step >> 2) & 1
+        truth_m = batch["depth_m"][..., down::2, right::2]
         mask = torch.isfinite(truth_m) & (truth_m > 0.1) & (truth_m < MAX_DEPTH_M)
         return depth * scale[:, None, None, None], logit, truth_m, mask
 

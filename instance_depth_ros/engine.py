@@ -1,0 +1,133 @@
+"""How the network runs: device, precision, and the check that a faster precision still says the same."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .model.encoder import Downsample, Residual
+from .model.memory import Memory
+from .model.network import DepthNetwork
+
+PROBE = Path(__file__).parent / "weights" / "probe.npz"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# What a reduced precision must keep of fp32 on the probe clip.
+AGREE_SIGMA1, AGREE_REL = 0.999, 0.01
+
+
+class Engine:
+    """One call: image and lens of a frame and the stream's memory in, depth and confidence out (eager torch).
+
+    precision 'auto' takes the fastest of what the device can do that agrees with fp32 on the stored probe clip;
+    `refused` says which did not, and how far off they were.
+    """
+
+    def __init__(self, network: DepthNetwork, device: str = "auto", precision: str = "auto", threads: int = 0):
+        self.device = choose_device(device)
+        if threads:
+            torch.set_num_threads(threads)
+        self.config = network.config
+        self.refused: dict[str, str] = {}
+        self._fp32 = fold_norms(network).eval().to(self.device, memory_format=torch.channels_last)
+        self.network, self.dtype = self._fp32, torch.float32
+        self.precision = self._choose(precision)
+        self.name = "eager"
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor, lens: Tensor | None, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """image (B, 3, H, W) float32 normalised, lens (B, 3, H, W) or None -> depth (B, h, w), logit or None; fp32."""
+        image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        lens = None if lens is None else lens.to(self.device, self.dtype)
+        return self.network(image, lens, memory)
+
+    def _choose(self, precision: str) -> str:
+        if precision != "auto":
+            self._set(precision)
+            return precision
+        reference, fp32_s = self._probe()
+        best = ("fp32", fp32_s)
+        # fp16 is slower than fp32 on a CPU without half-precision arithmetic; there bf16 is the one to try.
+        for name in ("fp16", "bf16") if self.device.type == "cuda" else ("bf16",):
+            self._set(name)
+            output, seconds = self._probe()
+            error = agreement(output, reference)
+            if error:
+                self.refused[name] = error
+            elif seconds < best[1]:
+                best = (name, seconds)
+        self._set(best[0])
+        return best[0]
+
+    def _set(self, precision: str) -> None:
+        self.dtype = DTYPES[precision]
+        self.network = self._fp32 if precision == "fp32" else reduced(self._fp32, self.dtype)
+
+    def _probe(self) -> tuple[np.ndarray, float]:
+        """Depth of the probe clip, streamed, and the median seconds of a frame."""
+        images, lens = probe_inputs(self.config.multiple, self.config.encoder == "conv")
+        memory, outputs, seconds = Memory(), [], []
+        for image in images:
+            start = time.perf_counter()
+            depth, _ = self(image[None], lens, memory)
+            outputs.append(depth.float().cpu().numpy())
+            seconds.append(time.perf_counter() - start)
+        return np.concatenate(outputs), float(np.median(seconds[1:]))
+
+
+def choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device '{device}' asked for, but torch {torch.__version__} sees no CUDA; take auto or cpu")
+    return torch.device(device)
+
+
+def agreement(output: np.ndarray, reference: np.ndarray) -> str:
+    """'' when output says the same as reference, else how far off it is."""
+    if not np.isfinite(output).all():
+        return "not finite"
+    known = reference > 1e-3
+    ratio = np.maximum(output[known], 1e-6) / reference[known]
+    sigma1 = float((np.maximum(ratio, 1 / ratio) < 1.25).mean())
+    rel = float(np.abs(ratio - 1).mean())
+    return "" if sigma1 >= AGREE_SIGMA1 and rel <= AGREE_REL else f"sigma1 {sigma1:.4f}, REL {rel:.4f} against fp32"
+
+
+def probe_inputs(multiple: int, with_lens: bool) -> tuple[Tensor, Tensor | None]:
+    """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W)."""
+    from .geometry import Intrinsics
+    from .preprocess import lens_planes, normalise
+
+    with np.load(PROBE) as stored:
+        color = stored["color"]
+    height, width = (size // multiple * multiple for size in color.shape[1:3])
+    images = normalise(torch.from_numpy(color[:, :height, :width]))
+    if not with_lens:
+        return images, None
+    return images, torch.from_numpy(lens_planes(Intrinsics.from_fov(width, height, 60.0), 256.0))[None]
+
+
+def fold_norms(network: DepthNetwork) -> DepthNetwork:
+    """Batch norms become part of the convolution before them: the same function, half the layers."""
+    for module in network.modules():
+        if isinstance(module, Residual):
+            for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
+                setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+                setattr(module, norm, nn.Identity())
+        elif isinstance(module, Downsample):
+            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+    return network
+
+
+def reduced(network: DepthNetwork, dtype: torch.dtype) -> DepthNetwork:
+    """A copy in half precision; the last layers stay fp32, as depth needs more than eight bits."""
+    copy = DepthNetwork(network.config)
+    fold_norms(copy.eval()).load_state_dict(network.state_dict(), strict=False)
+    copy = copy.to(next(network.parameters()).device, dtype, memory_format=torch.channels_last)
+    copy.head.scratch.output_conv2.float()
+    return copy

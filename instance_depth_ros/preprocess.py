@@ -1,0 +1,65 @@
+"""From a picture to the network's input, and the size that this input has."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .geometry import Intrinsics, rays
+from .model.presets import ModelConfig
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
+
+
+def normalise(color: Tensor) -> Tensor:
+    """(..., H, W, 3) uint8 or 0..255 float -> (..., 3, H, W) float32, ImageNet mean and deviation."""
+    mean, deviation = (torch.tensor(values, device=color.device) for values in (MEAN, DEVIATION))
+    return ((color.float() / 255 - mean) / deviation).movedim(-1, -3)
+
+
+def lens_planes(intrinsics: Intrinsics, canonical_focal_px: float) -> np.ndarray:
+    """(3, H, W) float32: x/z and y/z of each pixel's ray, and log(focal / canonical focal)."""
+    planes = np.empty((3, intrinsics.height, intrinsics.width), np.float32)
+    planes[:2] = rays(intrinsics).transpose(2, 0, 1)
+    planes[2] = np.log(intrinsics.focal_px / canonical_focal_px)
+    return planes
+
+
+def network_size(height: int, width: int, config: ModelConfig, short_side: int = 0) -> tuple[int, int]:
+    """(height, width) of the network's input for a picture of that size; both are multiples of config.multiple."""
+    short, multiple = short_side or config.short_side, config.multiple
+    if config.ours:
+        scale = short / min(height, width)
+        return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))
+    return official_size(height, width, short, multiple)
+
+
+def official_size(height: int, width: int, short: int, multiple: int = 14) -> tuple[int, int]:
+    """Video Depth Anything's rule: the short side reaches `short`; beyond 16:9 it shrinks so that the long one fits."""
+    ratio = max(height, width) / min(height, width)
+    if ratio > 1.78:
+        short = round(int(short * 1.777 / ratio) / multiple) * multiple
+    scale = short / min(height, width)
+
+    def fit(side: int) -> int:
+        rounded = round(side * scale / multiple) * multiple
+        return rounded if rounded >= short else int(np.ceil(side * scale / multiple)) * multiple
+
+    return fit(height), fit(width)
+
+
+def prepare(color: np.ndarray, size: tuple[int, int], config: ModelConfig) -> Tensor:
+    """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32 for the network.
+
+    Ours averages over the pixels that fall together; the official network was trained behind a cubic filter in float.
+    """
+    height, width = size
+    if config.ours:
+        resized = cv2.resize(color, (width, height), interpolation=cv2.INTER_AREA)
+    elif color.shape[:2] != size:
+        resized = cv2.resize(color.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    else:
+        resized = color
+    return normalise(torch.from_numpy(resized))[None]
