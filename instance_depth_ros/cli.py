@@ -1,0 +1,126 @@
+"""`instance-depth VERB`: exit 0 done, 1 what was asked for failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from importlib import import_module
+
+from . import config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, then import only the verb's room: torch takes seconds, and most verbs need no camera SDK."""
+    args = _parser().parse_args(arguments)
+    try:
+        return import_module(f"{__package__}.{args.room}").main(args) or 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # the user asked for a result, not for a trace
+        if args.verbose:
+            traceback.print_exc()
+        print(f"error: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="instance-depth", description="Streaming metric depth from any camera.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, (room, summary, add_arguments) in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        verb.set_defaults(room=room)
+        verb.add_argument("--verbose", action="store_true", help="on an error, the whole trace")
+        add_arguments(verb)
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, names) -> None:
+    """An option for each of these settings; those given are collected in args.settings."""
+    parser.set_defaults(settings={})
+    for setting in (config.BY_NAME[name] for name in names):
+        text = f"{setting.help} (default: {setting.default}{' ' + setting.unit if setting.unit else ''})"
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            dest=setting.name,
+            action=_Collect,
+            type=_checked(setting),
+            default=argparse.SUPPRESS,
+            metavar="|".join(setting.choices) or type(setting.default).__name__.upper(),
+            help=text.replace("%", "%%"),
+        )
+
+
+def _checked(setting: config.Setting):
+    def check(text: str):
+        try:
+            return setting.check(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check
+
+
+class _Collect(argparse.Action):
+    def __call__(self, parser, namespace, value, option_string=None):
+        namespace.settings = {**namespace.settings, self.dest: value}
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--namespace", default="", help="moves all topics and nodes under this name")
+    parser.add_argument("--viewer", action="store_true", help="also start the viewer")
+    parser.add_argument("--params", action="append", default=[], metavar="YAML", help="ROS parameter file; repeatable")
+    add_settings(parser, config.BY_NAME)
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clip", default="", help="a video of your own instead of the one of OpenCV's samples")
+    parser.add_argument("--out", default="out/demo", metavar="DIR", help="where pictures and figures go")
+    add_settings(parser, ("camera", "rate", "frames", "weights", "window"))
+
+
+def _video(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a video, or a folder of images")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where depth and pictures go")
+    add_settings(parser, ("camera_info", "weights", "precision", "device", "threads", "network_short_side", "frames"))
+
+
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", default="", help="write a whole split, e.g. sim-val")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the sequence folders go")
+    parser.add_argument("--preview", action="store_true", help="a picture instead of sequences")
+    add_settings(parser, ("activity", "seed", "frames", "width", "height"))
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file of config/")
+    parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+
+
+def _eval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, help="sim-val")
+    parser.add_argument("--out", default="out/eval", metavar="DIR", help="where NAME.json goes")
+    add_settings(parser, ("weights", "precision", "device", "threads", "network_short_side", "frames"))
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="out/bench.json", metavar="FILE")
+    parser.add_argument("--against", default="", metavar="DIR", help="compare with the bench.json of another checkout")
+    add_settings(parser, ("weights", "device", "threads"))
+
+
+# verb -> the module whose main(args) does it, a line of help, its options
+VERBS = {
+    "run": ("run", "start the graph where no ROS installation exists: the same nodes, as processes", _run),
+    "demo": ("demo", "a real video through the real graph, with pictures and figures of it", _demo),
+    "video": ("video", "depth of a video, without ROS", _video),
+    "simulate": ("simulation.write", "write simulated sequences with their truth", _simulate),
+    "train": ("training.loop", "train weights on simulated scenes", _train),
+    "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
+    "bench": ("evaluation.bench", "figures of this machine", _bench),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Which nodes run with which parameters: the one answer for the launch file and for `instance-depth run`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+
+from . import config
+
+PACKAGE = "instance_depth_ros"
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node of this package: its name, its parameters (only what differs from the defaults), YAML files of more."""
+
+    name: str
+    namespace: str = ""
+    parameters: dict[str, object] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    @property
+    def executable(self) -> str:
+        return f"{self.name}_node"
+
+    def command(self) -> list[str]:
+        """What starts it as a process of this Python, without any ROS installation."""
+        arguments = [sys.executable, "-m", f"{PACKAGE}.nodes.{self.name}", "--ros-args"]
+        if self.namespace:
+            arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        for path in self.files:
+            arguments += ["--params-file", path]
+        for name, value in self.parameters.items():
+            # rcl reads the value as YAML, of which JSON is a part: a string stays one, whatever it looks like.
+            arguments += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
+        return arguments
+
+
+def nodes(
+    settings: dict[str, object], namespace: str = "", viewer: bool = False, files: tuple[str, ...] = ()
+) -> list[NodeSpec]:
+    """The graph for these settings (names of config.py): a camera unless its topics exist, depth, perhaps a viewer.
+
+    ValueError for a setting that no node has, and for a bad value.
+    """
+    wanted = ["camera"] * (settings.get("camera", "topic") != "topic") + ["depth"] + ["viewer"] * viewer
+    for name in settings:
+        if name not in config.BY_NAME:
+            raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
+    checked = {name: config.BY_NAME[name].check(value) for name, value in settings.items()}
+    return [NodeSpec(name, namespace, _parameters(name, checked), tuple(files)) for name in wanted]
+
+
+def _parameters(node: str, settings: dict[str, object]) -> dict[str, object]:
+    """A node's share of the settings. A camera node runs, so the depth node itself takes the topics."""
+    known = {setting.name for setting in config.for_node(node)}
+    chosen = {name: value for name, value in settings.items() if name in known}
+    if node == "depth":
+        of_the_camera = {s.name for s in config.for_node("camera")}
+        chosen = {name: value for name, value in chosen.items() if name not in of_the_camera}
+    return chosen

@@ -1,0 +1,120 @@
+"""`instance-depth run`: the graph as processes, restarted when one dies, and never left behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass, field
+
+from . import graph
+
+# A node that ended for good: 0 its work is done, 2 it would fail in the same way again.
+DONE, UNUSABLE = 0, 2
+RESTARTS, WITHIN_S, FIRST_DELAY_S = 5, 60.0, 0.5
+# After Ctrl-C a node has so long to say its last words.
+GRACE_S = 8.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Process:
+    """One node as a process in a group of its own, so that its helpers go with it."""
+
+    spec: graph.NodeSpec
+    child: subprocess.Popen | None = None
+    starts: list[float] = field(default_factory=list)
+    next_start: float = 0.0
+
+    def start(self) -> None:
+        self.starts = [moment for moment in self.starts if time.monotonic() - moment < WITHIN_S] + [time.monotonic()]
+        self.child = subprocess.Popen(self.spec.command(), start_new_session=True, preexec_fn=_die_with_parent)
+
+    def signal(self, number: int) -> None:
+        try:
+            os.killpg(self.child.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def delay_s(self) -> float | None:
+        """How long to wait before it is started again; None when it died too often."""
+        if len(self.starts) > RESTARTS:
+            return None
+        return FIRST_DELAY_S * 2 ** (len(self.starts) - 1)
+
+
+def _die_with_parent() -> None:
+    """In the child: Linux sends it SIGINT should this process be killed outright."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+class Supervisor:
+    """Runs a graph until a node's work is done, one dies for good, or stop() was called."""
+
+    def __init__(self, specs: list[graph.NodeSpec]):
+        self.processes = [Process(spec) for spec in specs]
+        self._stopping = False
+
+    def stop(self, *_) -> None:
+        self._stopping = True
+
+    def run(self) -> int:
+        """0 when the work is done or it was stopped, 1 when a node could not be kept running."""
+        try:
+            for process in self.processes:
+                process.start()
+            while not self._stopping:
+                for process in self.processes:
+                    status = self._tend(process)
+                    if status is not None:
+                        return status
+                time.sleep(0.05)
+            return 0
+        finally:
+            self.stop_all()
+
+    def _tend(self, process: Process) -> int | None:
+        """Start a dead process again; an exit status when the graph is to end."""
+        if process.child is None:
+            if time.monotonic() >= process.next_start:
+                process.start()
+            return None
+        returncode = process.child.poll()
+        if returncode is None:
+            return None
+        process.signal(signal.SIGKILL)
+        if returncode == DONE:
+            return 0
+        delay_s = process.delay_s()
+        if returncode == UNUSABLE or delay_s is None:
+            print(f"error: the {process.spec.name} node ended with status {returncode}; see above", file=sys.stderr)
+            return 1
+        print(f"the {process.spec.name} node died ({returncode}); again in {delay_s:g} s", file=sys.stderr)
+        process.child, process.next_start = None, time.monotonic() + delay_s
+        return None
+
+    def stop_all(self) -> None:
+        """SIGINT to each group, and SIGKILL to what is left of it after GRACE_S."""
+        alive = [process for process in self.processes if process.child]
+        for process in alive:
+            process.signal(signal.SIGINT)
+        deadline = time.monotonic() + GRACE_S
+        for process in alive:
+            try:
+                process.child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            process.signal(signal.SIGKILL)
+            process.child.wait()
+
+
+def main(args: Namespace) -> int:
+    """args: settings (dict of what was given), namespace, viewer, params (YAML files). Exit status."""
+    supervisor = Supervisor(graph.nodes(args.settings, args.namespace, args.viewer, tuple(args.params)))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, supervisor.stop)
+    return supervisor.run()
