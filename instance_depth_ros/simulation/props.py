@@ -121,9 +121,10 @@ def tree(stage: Stage, rng, place) -> None:
     stage.rod((*place, -0.1), (*place, trunk + 0.1 * height), height * rng.uniform(0.012, 0.022), bark)
     image, period = textures.foliage(rng)
     look = stage.material(image=image, period_m=period)
-    for _ in range(rng.integers(2, 6)):
-        half = height * rng.uniform(0.1, 0.22, 3)
-        center = (*(place + rng.normal(0, 0.07 * height, 2)), trunk + rng.uniform(0.1, 0.5) * height)
+    stage.blob((*place, trunk + 0.25 * height), height * rng.uniform(0.15, 0.25, 3), look)
+    for _ in range(rng.integers(1, 5)):
+        half = height * rng.uniform(0.1, 0.2, 3)
+        center = (*(place + rng.normal(0, 0.07 * height, 2)), trunk + rng.uniform(0.15, 0.4) * height)
         stage.blob(center, half, look)
 
 
@@ -210,8 +211,10 @@ def court(stage: Stage, rng, sport: str, size) -> None:
     margin, pixels = rng.uniform(0.5, 1.5), 1024
     outer = size + 2 * margin
     base = textures.color(rng, value=(0.3, 0.85))
-    image = textures.planks(rng, 512)[0] if rng.random() < 0.4 else textures.plain(rng, base, 512)[0]
-    image = np.ascontiguousarray(np.tile(image, (2, 2, 1)))
+    image, period = textures.planks(rng) if rng.random() < 0.4 else textures.plain(rng, base, 512, 8.0)
+    columns, rows = np.maximum(1, np.rint(outer / period)).astype(int)
+    piece = cv2.resize(image, (-(-pixels // columns), -(-pixels // rows)), interpolation=cv2.INTER_AREA)
+    image = np.ascontiguousarray(np.tile(piece, (rows, columns, 1))[:pixels, :pixels])
     scale = pixels / outer
 
     def point(x, y):

@@ -29,7 +29,8 @@ class Stage:
         """
         name, look = f"m{len(self.assets)}", ""
         if image is not None:
-            x, y = np.broadcast_to(period_m, 2)
+            # MuJoCo repeats uniform textures per half size, which is two metres of a unit box
+            x, y = (1, 1) if stretch else np.broadcast_to(period_m, 2) / 2
             look = f'texture="{self._texture(image)}" texrepeat="{_text(1 / x, 1 / y)}" '
             look += f'texuniform="{str(not stretch).lower()}"'
         color = _text(*np.asarray(rgb) / 255, 1)
