@@ -147,8 +147,9 @@ class People:
         toe = self._swing(forward, up, np.pi / 2 + 0.4 * np.minimum(hip - knee, 0.0))
 
         center, axis = np.zeros((n, len(WEARS), 3)), np.zeros((n, len(WEARS), 3))
-        for geom, height, ahead in ((HEAD, 0.402, 0.01), (HAIR, 0.411, -0.004), (NECK, 0.325, 0.0), (CHEST, 0.21, 0.0),
-                                    (BELLY, 0.1, 0.004), (PELVIS, 0.02, 0.0), (SHOULDERS, TORSO_L - 0.01, 0.0)):  # fmt: skip
+        for geom, height, ahead in ((HEAD, 0.402, 0.01), (HAIR, 0.411, -0.004), (NECK, 0.325, 0.0),
+                                    (CHEST, 0.21, 0.0), (BELLY, 0.1, 0.004), (PELVIS, 0.02, 0.0),
+                                    (SHOULDERS, TORSO_L - 0.01, 0.0)):  # fmt: skip
             center[:, geom] = pelvis + h * (height * chest_up + ahead * chest_forward)
         axis[:, NECK], axis[:, SHOULDERS] = chest_up, left
         for limb, joint, direction, middle in (

@@ -44,13 +44,15 @@ def hall(stage: Stage, rng, half, ceiling_m: float, windows: bool, lights=True) 
                 stage.panel((*center, height / 2 + 0.03), 0.5, height / 2 + 0.03, yaw, _wood(stage, rng), 0.03)
                 stage.panel((*center, height / 2), 0.42, height / 2, yaw, _wood(stage, rng), 0.06)
             elif windows and rng.random() < 0.6:
-                stage.panel((*center, 1.55), 0.65, 0.7, yaw, _paint(stage, rng, saturation=(0, 0.2), value=(0.5, 1)), 0.04)
+                frame = _paint(stage, rng, saturation=(0, 0.2), value=(0.5, 1))
+                stage.panel((*center, 1.55), 0.65, 0.7, yaw, frame, 0.04)
                 glass = textures.sky(rng, 32)[:32] if rng.random() < 0.5 else textures.foliage(rng, 64)[0]
                 stage.panel((*center, 1.55), 0.59, 0.64, yaw, stage.material(image=glass, stretch=True), 0.06)
             else:
                 image = textures.cloth(rng)
                 look = stage.material(textures.color(rng), image, stretch=True)
-                stage.panel((*center, rng.uniform(1.4, 1.7)), rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5), yaw, look, 0.05)
+                width_m, height_m = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5)
+                stage.panel((*center, rng.uniform(1.4, 1.7)), width_m, height_m, yaw, look, 0.05)
     above = stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.6, 1)))
     stage.box((0, 0, ceiling_m + 0.05), (half[0] + 0.1, half[1] + 0.1, 0.05), above)
     if lights:
@@ -102,13 +104,15 @@ def bench(stage: Stage, rng, place, seats: list) -> None:
 def box(stage: Stage, rng, place) -> None:
     """A crate, parcel or bin."""
     half = rng.uniform(0.15, 0.3, 3)
-    look = stage.material(image=textures.planks(rng, 128)[0], period_m=0.8) if rng.random() < 0.4 else _paint(stage, rng)
+    wood = rng.random() < 0.4
+    look = stage.material(image=textures.planks(rng, 128)[0], period_m=0.8) if wood else _paint(stage, rng)
     stage.box((*place, half[2]), half, look, rng.uniform(0, np.pi))
 
 
 def cupboard(stage: Stage, rng, place) -> None:
     """0.8 to 2.0 m high, with door lines."""
-    half, yaw, look = (0.2, 0.42, rng.uniform(0.4, 1.0)), rng.choice([0, np.pi / 2, np.pi, -np.pi / 2]), _wood(stage, rng)
+    half, look = (0.2, 0.42, rng.uniform(0.4, 1.0)), _wood(stage, rng)
+    yaw = rng.choice([0, np.pi / 2, np.pi, -np.pi / 2])
     stage.box((*place, half[2]), half, look, yaw)
     for y in (-0.21, 0.21):
         stage.panel((*_beside(place, yaw, 0.2, y), half[2]), 0.195, half[2] - 0.04, yaw, _wood(stage, rng), 0.03)
@@ -227,7 +231,8 @@ def court(stage: Stage, rng, sport: str, size) -> None:
 
     def ring(center, radius, start=0, end=360):
         axes = tuple(int(round(radius * s * 16)) for s in scale)
-        cv2.ellipse(image, point(*center), axes, 0, start, end, chalk, max(1, round(_LINE_M * scale.mean())), cv2.LINE_AA, 4)
+        thickness = max(1, round(_LINE_M * scale.mean()))
+        cv2.ellipse(image, point(*center), axes, 0, start, end, chalk, thickness, cv2.LINE_AA, 4)
 
     chalk = textures.color(rng, saturation=(0, 0.15), value=(0.85, 1)).tolist()
     x, y = size / 2

@@ -40,10 +40,14 @@ class Picture:
         self._option = mujoco.MjvOption()
         try:
             self._gl = GLContext(width, height)
+            with self._gl.as_current():
+                self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         except Exception as error:  # PyOpenGL raises many kinds
-            raise RuntimeError(f"cannot open an OpenGL context: apt-get install libegl1 libgl1 ({error})") from error
+            raise RuntimeError(
+                "cannot open an OpenGL context: apt-get install libegl1 libgl1; without a display MUJOCO_GL=egl must "
+                f"be set before mujoco is imported ({error})"
+            ) from error
         with self._gl.as_current():
-            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
             mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
             self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
 

@@ -37,16 +37,18 @@ class Moment:
 class Scene:
     """A world, its people and cameras. view: which of the scene's cameras; look(view) changes it.
 
-    oversample: draw so many times larger, for smooth edges.
+    oversample: draw so many times larger, for smooth edges. window_s: how long nobody walks into the camera.
     """
 
-    def __init__(self, activity: str, seed: int, split="train", width=352, height=256, oversample=1, view=0):
+    def __init__(
+        self, activity: str, seed: int, split="train", width=352, height=256, oversample=1, view=0, window_s=6.0
+    ):
         if activity not in config.ACTIVITIES:
             raise ValueError(f"activity must be one of {', '.join(config.ACTIVITIES)}, got '{activity}'")
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{split}'")
         self._stream = (SPLITS.index(split), config.ACTIVITIES.index(activity), int(seed))
-        self.activity, self.width, self.height, self._window_s = activity, width, height, 6.0
+        self.activity, self.width, self.height, self._window_s = activity, width, height, window_s
         rng = np.random.default_rng(self._stream)
         self.world = worlds.BUILD[activity](rng)
         self.people = self.world.people
@@ -138,7 +140,7 @@ class Scene:
         return seen
 
     def _free(self, path) -> bool:
-        times = np.linspace(0, self._window_s, 13)
+        times = np.linspace(0, self._window_s, int(2 * self._window_s) + 1)
         camera = np.stack([path.pose(t)[:3, 3] for t in times])
         if (np.abs(camera[:, :2]) > self.world.half - 0.3).any():
             return False
@@ -147,7 +149,7 @@ class Scene:
         if near.any() and camera[0, 2] < 2.4:
             return False
         around = [np.array([np.cos(a), np.sin(a), 0.5 * (i % 4) - 0.75]) for i, a in enumerate(np.arange(0, 12.4, 0.7))]
-        ends = camera[[0, 4, 8, 12]] if path.drive_rate else camera[:1]
+        ends = camera[:: len(camera) // 4] if path.drive_rate else camera[:1]
         return all(self._ray(end, direction) > 0.55 for end in ends for direction in around)
 
     def _ray(self, start, direction) -> float:

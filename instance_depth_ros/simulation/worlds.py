@@ -127,7 +127,8 @@ def plaza(rng) -> World:
     stage = Stage()
     half = np.array([60.0, 60.0])
     crowd = rng.uniform(5, 13)
-    world = World(stage, half, {"robot": 0.12, "hand": 0.23, "stand": 0.15, "mast": 0.5}, shadow_reach_m=22, crowd_m=crowd)
+    world = World(stage, half, {"robot": 0.12, "hand": 0.23, "stand": 0.15, "mast": 0.5}, shadow_reach_m=22,
+                  crowd_m=crowd)  # fmt: skip
     image, period = textures.ground(rng, rng.choice(["grass", "asphalt", "gravel", "earth"], p=[0.4, 0.25, 0.2, 0.15]))
     if rng.random() < 0.25:
         image, period = textures.tiles(rng, rng.uniform(0.4, 0.6), 512, 8)
