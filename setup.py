@@ -1,11 +1,18 @@
 """Packaging for pip and colcon; metadata stands here because colcon and Humble's setuptools read no [project] table."""
 
-from glob import glob
+import os
 
 from setuptools import find_packages, setup
 
 NAME = "instance_depth_ros"
 SHARE = f"share/{NAME}"
+
+
+def shared(folder):
+    """The files of a folder and below, each to the same place under share/."""
+    for place, _, files in os.walk(folder):
+        yield f"{SHARE}/{place}", [f"{place}/{name}" for name in files if not name.endswith(".pyc")]
+
 
 setup(
     name=NAME,
@@ -20,8 +27,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
-        (f"{SHARE}/launch", glob("launch/*.py")),
-        (f"{SHARE}/config", glob("config/*")),
+        *shared("launch"),
+        *shared("config"),
     ],
     zip_safe=False,
     python_requires=">=3.10",

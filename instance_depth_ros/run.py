@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import graph
 
@@ -29,10 +31,15 @@ class Process:
     child: subprocess.Popen | None = None
     starts: list[float] = field(default_factory=list)
     next_start: float = 0.0
+    log: Path | None = None
 
     def start(self) -> None:
         self.starts = [moment for moment in self.starts if time.monotonic() - moment < WITHIN_S] + [time.monotonic()]
-        self.child = subprocess.Popen(self.spec.command(), start_new_session=True, preexec_fn=_die_with_parent)
+        command = self.spec.command()
+        with open(self.log, "ab") if self.log else nullcontext() as output:
+            self.child = subprocess.Popen(
+                command, start_new_session=True, preexec_fn=_die_with_parent, stdout=output, stderr=output
+            )
 
     def signal(self, number: int) -> None:
         try:
@@ -53,10 +60,13 @@ def _die_with_parent() -> None:
 
 
 class Supervisor:
-    """Runs a graph until a node's work is done, one dies for good, or stop() was called."""
+    """Runs a graph until a node's work is done, one dies for good, or stop() was called.
 
-    def __init__(self, specs: list[graph.NodeSpec]):
-        self.processes = [Process(spec) for spec in specs]
+    logs: a folder where each node's output goes to NAME.log, instead of the terminal.
+    """
+
+    def __init__(self, specs: list[graph.NodeSpec], logs: Path | None = None):
+        self.processes = [Process(spec, log=logs and logs / f"{spec.name}.log") for spec in specs]
         self._stopping = False
 
     def stop(self, *_) -> None:

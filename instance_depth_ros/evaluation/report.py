@@ -66,18 +66,17 @@ def depth_span(truth_m: np.ndarray) -> tuple[float, float]:
 
 def _row(color, truth_m, prediction_m, confidence, label) -> np.ndarray:
     near, far = depth_span(truth_m)
-    depths = [_tile(colored_depth(depth_m, near, far)) for depth_m in (truth_m, prediction_m)]
+    depths = [tile(colored_depth(depth_m, near, far)) for depth_m in (truth_m, prediction_m)]
     height = depths[0].shape[0]
     share = np.repeat(np.linspace(1, 0, height)[:, None], BAR, 1)
-    depth_legend = _legend(colored_depth(near * (far / near) ** share, near, far), _marks(near, far))
     error_marks = [(percent / 100 / WORST_ERROR, f"{percent}%") for percent in (0, 10, 25, 50)]
     error_legend = _legend(_colors(share, cv2.COLORMAP_INFERNO), error_marks)
-    wrong, sure = _tile(colored_error(prediction_m, truth_m)), _tile(np.repeat(confidence[..., None], 3, -1))
-    line = _beside(_tile(color), *depths, depth_legend, wrong, error_legend, sure)
+    wrong, sure = tile(colored_error(prediction_m, truth_m)), tile(np.repeat(confidence[..., None], 3, -1))
+    line = beside(tile(color), *depths, depth_legend(near, far, height), wrong, error_legend, sure)
     low, high = RANGES["all"]
     scores = depth_metrics(prediction_m, truth_m, (truth_m >= low) & (truth_m <= high))
     caption = f"{label}   REL {scores['rel']:.3f}   sigma1 {scores['sigma1']:.3f}   RMS {scores['rms']:.2f} m"
-    return np.concatenate([line, _text_line(caption, line.shape[1])])
+    return np.concatenate([line, text_line(caption, line.shape[1])])
 
 
 def _titles(width: int) -> np.ndarray:
@@ -89,16 +88,23 @@ def _titles(width: int) -> np.ndarray:
     return line
 
 
-def _beside(*pictures: np.ndarray) -> np.ndarray:
+def beside(*pictures: np.ndarray) -> np.ndarray:
+    """Pictures of one height in a line, with gaps."""
     gap = np.full((pictures[0].shape[0], GAP, 3), PAPER, np.uint8)
     return np.concatenate([part for picture in pictures for part in (gap, picture)] + [gap], axis=1)
 
 
-def _tile(picture: np.ndarray) -> np.ndarray:
+def tile(picture: np.ndarray) -> np.ndarray:
     """Resized to the width of a tile. Shrinking averages colours; growing shows the pixels as they are."""
     height, width = picture.shape[:2]
     how = cv2.INTER_AREA if width > TILE else cv2.INTER_NEAREST
     return cv2.resize(picture, (TILE, round(height * TILE / width)), interpolation=how)
+
+
+def depth_legend(near_m: float, far_m: float, height: int) -> np.ndarray:
+    """What the colours of colored_depth() mean, in metres; (height, LEGEND, 3)."""
+    share = np.repeat(np.linspace(1, 0, height)[:, None], BAR, 1)
+    return _legend(colored_depth(near_m * (far_m / near_m) ** share, near_m, far_m), _marks(near_m, far_m))
 
 
 def _legend(bar: np.ndarray, marks: list[tuple[float, str]]) -> np.ndarray:
@@ -127,7 +133,8 @@ def _colors(share: np.ndarray, colormap: int) -> np.ndarray:
     return cv2.applyColorMap((np.clip(share, 0, 1) * 255).astype(np.uint8), colormap)[..., ::-1]
 
 
-def _text_line(text: str, width: int) -> np.ndarray:
+def text_line(text: str, width: int) -> np.ndarray:
+    """A line of text on paper."""
     line = np.full((LINE, width, 3), PAPER, np.uint8)
     _write(line, text, (GAP, LINE - 9))
     return line

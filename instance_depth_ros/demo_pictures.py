@@ -1,0 +1,144 @@
+"""What the demo leaves to look at: a contact sheet over time, and a video of picture and depth side by side."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .evaluation.report import (
+    GAP,
+    INK,
+    LEGEND,
+    LINE,
+    PAPER,
+    TILE,
+    beside,
+    colored_depth,
+    depth_legend,
+    depth_span,
+    text_line,
+    tile,
+)
+from .geometry import cloud, valid
+from .record import Record, depth_from_code
+
+ROWS = 6
+FONT, SMALL_TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+GRID, CAMERA = (225, 225, 225), (200, 30, 30)
+# VP9 (libvpx, BSD) in MP4: every current browser plays it, and no GPL encoder is involved.
+CODEC, OPTIONS = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "30", "b": "0"}
+MILLISECONDS = Fraction(1, 1000)
+
+
+def contact_sheet(record: Record, path: Path, title: str) -> None:
+    """A PNG of up to ROWS moments of a Record: input, depth, confidence, the cloud from the side."""
+    samples = record.samples
+    chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, ROWS).round().astype(int))]
+    near_m, far_m = depth_span(np.stack([sample.depth_m for sample in samples]))
+    view = SideView([cloud(s.depth_m, record.intrinsics, s.color, stride=3) for s in samples])
+    lines = []
+    for sample in chosen:
+        seconds = (sample.stamp_ns - samples[0].stamp_ns) / 1e9
+        depth = tile(colored_depth(sample.depth_m, near_m, far_m))
+        sure = tile(np.repeat(sample.confidence[..., None], 3, -1))
+        side = view.draw(cloud(sample.depth_m, record.intrinsics, sample.color, stride=2), depth.shape[0])
+        line = beside(tile(sample.color), depth, depth_legend(near_m, far_m, depth.shape[0]), sure, side)
+        lines += [line, text_line(f"{seconds:.1f} s", line.shape[1])]
+    width = lines[0].shape[1]
+    titles = np.full((LINE, width, 3), PAPER, np.uint8)
+    columns = [GAP + column * (TILE + GAP) for column in (0, 1)]
+    columns += [columns[1] + TILE + LEGEND + 2 * GAP, columns[1] + 2 * TILE + LEGEND + 3 * GAP]
+    names = ("input", "depth (near red, far blue)", "confidence (white sure, black unsure)", "cloud from the left side")
+    for left, name in zip(columns, names, strict=True):
+        _write(titles, name, (left, LINE - 8))
+    sheet = np.concatenate([text_line(title, width), titles, *lines])
+    if not cv2.imwrite(str(path), sheet[..., ::-1]):
+        raise OSError(f"could not write {path}")
+
+
+class SideView:
+    """Clouds seen from the left of the camera, all at one scale: distance to the right, height upwards, metres."""
+
+    MARGIN = 28
+
+    def __init__(self, clouds):
+        """clouds: organised arrays of POINT that shall fit, but for their outermost hundredth."""
+        seen = np.concatenate([points[valid(points["z"])] for points in clouds])
+        if not seen.size:
+            seen = np.zeros(1, clouds[0].dtype)
+        self.far_m = max(1.0, float(np.percentile(seen["z"], 98)))
+        low, high = np.percentile(-seen["y"], (1, 99))
+        self.low_m, self.high_m = min(0.0, float(low)), max(0.0, float(high))
+
+    def draw(self, points: np.ndarray, height: int) -> np.ndarray:
+        """(height, TILE, 3) picture of a cloud; the red mark is the camera."""
+        picture = np.full((height, TILE, 3), PAPER, np.uint8)
+        scale = min(
+            (TILE - 2 * self.MARGIN) / self.far_m, (height - 2 * self.MARGIN) / (self.high_m - self.low_m + 0.1)
+        )
+        top = (height - scale * (self.high_m - self.low_m)) / 2
+
+        def place(distance_m, up_m):
+            return self.MARGIN + np.asarray(distance_m) * scale, top + (self.high_m - np.asarray(up_m)) * scale
+
+        self._grid(picture, place)
+        seen = points[valid(points["z"])]
+        # Far from the eye first: the left side of the scene hides the right.
+        seen = seen[np.argsort(-seen["x"])]
+        columns, rows = (np.rint(part).astype(int) for part in place(seen["z"], -seen["y"]))
+        inside = (columns >= 0) & (columns < TILE) & (rows >= 0) & (rows < height)
+        rgb = seen["rgb"][inside]
+        picture[rows[inside], columns[inside]] = np.stack([rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255], -1)
+        column, row = (int(np.rint(part)) for part in place(0, 0))
+        cv2.drawMarker(picture, (column, row), CAMERA, cv2.MARKER_TRIANGLE_UP, 9, 2)
+        _write(picture, "camera", (max(0, column - 22), row - 8), CAMERA)
+        return picture
+
+    def _grid(self, picture, place):
+        step = _round_step(self.far_m / 4)
+        for distance in np.arange(0, self.far_m + step / 2, step):
+            column = int(place(distance, 0)[0])
+            cv2.line(picture, (column, 0), (column, picture.shape[0]), GRID, 1)
+            _write(picture, f"{distance:g} m", (column - 8, picture.shape[0] - 6))
+        for up in np.arange(np.ceil(self.low_m / step) * step, self.high_m + step / 2, step):
+            row = int(place(0, up)[1])
+            cv2.line(picture, (0, row), (TILE, row), GRID, 1)
+            _write(picture, f"{up:+g}" if up else "0", (2, row - 3))
+
+
+def depth_video(record: Record, path: Path) -> None:
+    """An MP4 of a Record's small pictures with their depth and its legend, at the pace of their stamps."""
+    try:
+        import av
+    except ImportError:
+        raise RuntimeError("writing a video needs PyAV: pip install 'instance_depth_ros[video]'") from None
+    near_m, far_m = depth_span(np.stack([sample.depth_m for sample in record.samples]))
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as movie:
+        stream, last_ms = None, -1
+        for stamp_ns, jpeg, png in record.small:
+            color = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            depth = colored_depth(depth_from_code(png), near_m, far_m)
+            picture = beside(color, depth, depth_legend(near_m, far_m, color.shape[0]))
+            picture = picture[:, : picture.shape[1] // 2 * 2]
+            if stream is None:
+                stream = movie.add_stream(CODEC, rate=30, options=OPTIONS)
+                stream.width, stream.height, stream.pix_fmt = picture.shape[1], picture.shape[0], "yuv420p"
+                stream.time_base = stream.codec_context.time_base = MILLISECONDS
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            last_ms = max(last_ms + 1, (stamp_ns - record.small[0][0]) // 1_000_000)
+            frame.pts, frame.time_base = last_ms, MILLISECONDS
+            movie.mux(stream.encode(frame))
+        movie.mux(stream.encode(None))
+
+
+def _round_step(rough: float) -> float:
+    """The nearest of 1, 2, 5, 10, ... to a rough distance between grid lines."""
+    steps = [digit * 10.0**power for power in range(-2, 4) for digit in (1, 2, 5)]
+    return min(steps, key=lambda step: abs(np.log(step / rough)))
+
+
+def _write(picture, text, left_bottom, ink=INK):
+    cv2.putText(picture, text, left_bottom, FONT, SMALL_TEXT, ink, 1, cv2.LINE_AA)

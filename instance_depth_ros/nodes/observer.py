@@ -1,0 +1,91 @@
+"""A node that keeps what a graph publishes, lightly: small pictures of each frame, a dozen whole ones, the figures."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+
+from ..evaluation.metrics import RANGES, depth_metrics
+from ..record import Record, Sample
+from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info, stamp_ns
+from .pairing import StampPairer
+
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+COLOR, DEPTH, CONFIDENCE, TRUTH = (
+    "camera/color/image_raw",
+    "depth/image",
+    "depth/confidence",
+    "simulation/depth/image",
+)
+
+
+class Observer:
+    """Watches from a thread of its own, within `with`. record is read while it grows; truth: the graph simulates."""
+
+    def __init__(self, truth: bool = False):
+        self.record = Record()
+        self._context = Context()
+        self._topics = [COLOR, DEPTH, CONFIDENCE] + [TRUTH] * truth
+        self._pairer = StampPairer(streams=len(self._topics), capacity=12)
+        self._pairer.registerCallback(self._keep)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
+
+    def __enter__(self) -> Observer:
+        rclpy.init(context=self._context)
+        self._node = Node("observer", context=self._context)
+        for stream, topic in enumerate(self._topics):
+            self._node.create_subscription(Image, topic, lambda m, s=stream: self._pair(s, m), BEST_EFFORT)
+        # The last message of each frame, small enough never to be lost: the frame's time of publication.
+        self._node.create_subscription(CameraInfo, "depth/camera_info", self._count, QoSProfile(depth=100))
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._note, QoSProfile(depth=100))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self._done.set()
+        self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _spin(self):
+        executor = SingleThreadedExecutor(context=self._context)
+        executor.add_node(self._node)
+        while not self._done.is_set():
+            executor.spin_once(timeout_sec=0.1)
+        executor.shutdown()
+
+    def _pair(self, stream, message):
+        self._pairer.add(stream, stamp_ns(message), message)
+
+    def _count(self, message, info):
+        self.record.arrivals.append(time.monotonic())
+        self.record.latencies_ms.append((info["source_timestamp"] - stamp_ns(message)) / 1e6)
+        self.record.intrinsics = self.record.intrinsics or intrinsics_from_info(message)
+
+    def _note(self, message):
+        for status in message.status:
+            self.record.figures[status.name.strip("/")] = {value.key: value.value for value in status.values}
+
+    def _keep(self, color_message, depth_message, confidence_message, truth_message=None):
+        color, depth_m = color_from_image(color_message), depth_from_image(depth_message)
+        confidence = array_from_image(confidence_message)
+        self.record.add(Sample(stamp_ns(depth_message), color, depth_m, confidence))
+        if truth_message is not None:
+            self._judge(depth_m, depth_from_image(truth_message))
+
+    def _judge(self, depth_m, truth_m):
+        """Every other pixel of every other row is enough for the live figure and costs a quarter."""
+        depth_m, truth_m = depth_m[::2, ::2], truth_m[::2, ::2]
+        near_m, far_m = RANGES["all"]
+        scores = depth_metrics(depth_m, truth_m, (truth_m >= near_m) & (truth_m <= far_m))
+        self.record.rel.append(scores["rel"])
+        self.record.sigma1.append(scores["sigma1"])
