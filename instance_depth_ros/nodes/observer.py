@@ -17,6 +17,7 @@ from ..evaluation.metrics import RANGES, depth_metrics
 from ..record import Record, Sample
 from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info, stamp_ns
 from .pairing import StampPairer
+from .spin import prepare_transport
 
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 COLOR, DEPTH, CONFIDENCE, TRUTH = (
@@ -40,6 +41,7 @@ class Observer:
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
 
     def __enter__(self) -> Observer:
+        prepare_transport()
         rclpy.init(context=self._context)
         self._node = Node("observer", context=self._context)
         for stream, topic in enumerate(self._topics):
