@@ -112,7 +112,7 @@ def crop(
     how = cv2.INTER_AREA if h > height else cv2.INTER_LINEAR
     for t in range(len(color)):
         cv2.resize(color[t, top : top + h, left : left + w], (width, height), dst=colors[t], interpolation=how)
-        cut = np.ascontiguousarray(depth_m[t, top : top + h, left : left + w])
+        cut = depth_m[t, top : top + h, left : left + w].astype(np.float32)
         cv2.resize(cut, (width, height), dst=depths[t], interpolation=cv2.INTER_NEAREST_EXACT)
     if mirrored:
         colors, depths = np.ascontiguousarray(colors[:, :, ::-1]), np.ascontiguousarray(depths[:, :, ::-1])

@@ -139,7 +139,7 @@ class Trainer:
             terms = self._train_step(batch, phase)
             self.step += 1
             seen += phase.batch * phase.frames
-            if self.step % 20 == 0:
+            if self.step % 10 == 0:
                 speed = seen / (time.monotonic() - started)
                 left_s = (begin + phase.steps - self.step) * phase.batch * phase.frames / speed
                 self._log({"phase": phase.name, "step": self.step, **terms, "frames_per_s": speed, "left_s": left_s})
