@@ -33,8 +33,9 @@ class CameraNode(Node):
         self.settings = Parameters(self, "camera").settings
         if self.settings.camera == "topic":
             raise ValueError("camera must name a source for the camera node (file, folder, webcam, ...), got 'topic'")
-        self._monitor, self._topics = Monitor(), CameraTopics(self)
+        self._monitor, self._topics = Monitor(), None
         self._complain = Complaints(self.get_logger())
+        spin.log_through(self.get_logger())
         self._published = 0
         self._pacer = Pacer(self) if self.settings.rate == "max" else None
         try:
@@ -51,15 +52,18 @@ class CameraNode(Node):
         self._diagnostics.publish()
 
     def _on_frame(self, frame) -> None:
-        if not self._published and self.settings.camera in (*RECORDINGS, "simulated"):
-            self._wait_for_listeners()
+        truth = getattr(self._reader.camera, "truth", None)
+        if self._topics is None:
+            self._topics = CameraTopics(self, frame, truth)
+            if self.settings.camera in (*RECORDINGS, "simulated"):
+                self._wait_for_listeners()
         if self._pacer:
             self._pacer.wait(self._closing)
         frame = restamped(frame, self.settings.camera, self.get_clock().now().nanoseconds)
         self._monitor.received()
         if self._pacer:
             self._pacer.sent(frame.stamp_ns)
-        self._topics.publish_frame(frame, getattr(self._reader.camera, "truth", None))
+        self._topics.publish_frame(frame, truth)
         self._published += 1
         self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, self.get_clock().now().nanoseconds, {}))
 

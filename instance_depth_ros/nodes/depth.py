@@ -36,6 +36,7 @@ class DepthNode(LifecycleNode):
         self._reset_asked = threading.Event()
         self.settings = Parameters(self, "depth", locked=lambda: self._estimator is not None).settings
         self._monitor, self._complain = Monitor(), Complaints(self.get_logger())
+        spin.log_through(self.get_logger())
         self._diagnostics = Diagnostics(self, self._monitor, self._describe)
         self.create_service(Trigger, "depth/reset", self._on_reset)
 
@@ -105,7 +106,7 @@ class DepthNode(LifecycleNode):
 
     def _open_input(self):
         if self.settings.camera == "topic":
-            return TopicInput(self, self.settings, self._monitor, self._complain, self._worker.put)
+            return TopicInput(self, self.settings, self._monitor, self._worker.put)
         return CameraInput(self, self.settings, self._monitor, self._complain, self._worker, self._on_camera_end)
 
     def _stop_streaming(self) -> None:
@@ -156,13 +157,8 @@ class DepthNode(LifecycleNode):
         reset = "asked for" if asked else estimate.reset
         if reset and (asked or state is not None):
             self._resets, self._last_reset = self._resets + 1, reset
-        self._note_intrinsics(estimate.intrinsics)
+        self._used_intrinsics = estimate.intrinsics
         return estimate
-
-    def _note_intrinsics(self, intrinsics) -> None:
-        if intrinsics.assumed:
-            self._complain("no CameraInfo: a horizontal field of view is assumed, so is the scale of depth", "warning")
-        self._used_intrinsics = intrinsics
 
     def _describe(self):
         """Level, message and values of the diagnostics."""

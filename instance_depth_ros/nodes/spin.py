@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 import signal
 import sys
 import threading
+from importlib.metadata import PackageNotFoundError, version
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from ..shared import shared_file
+
+# Fast DDS 2 (to Jazzy, rclpy 7) and 3 read the profile's path from different variables.
+PROFILES_FILE = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+FIRST_RCLPY_WITH_FAST_DDS_3 = 9
+# What the profile's segments may take; a container's /dev/shm of 64 MB is too small.
+SHARED_MEMORY_BYTES = 512 * 2**20
 # Exit status of a node that would fail in the same way again: nobody need restart it.
 UNUSABLE = 2
+
+
+def prepare_transport() -> None:
+    """Before rclpy.init: let images go through shared memory, as Fast DDS by itself does not. The user's choice wins."""
+    if any(name in os.environ for name in PROFILES_FILE):
+        return
+    if not os.path.isdir("/dev/shm") or shutil.disk_usage("/dev/shm").free < SHARED_MEMORY_BYTES:
+        return
+    try:
+        new = int(version("rclpy").split(".")[0]) >= FIRST_RCLPY_WITH_FAST_DDS_3
+    except PackageNotFoundError:
+        new = True
+    os.environ[PROFILES_FILE[new]] = str(shared_file("config/fastdds.xml"))
+
+
+class _ToRos(logging.Handler):
+    """The core logs without ROS; in a node it is the node that speaks."""
+
+    def __init__(self, logger):
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        speak = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
+        (speak if record.levelno >= logging.WARNING else self._logger.info)(record.getMessage())
+
+
+def log_through(logger) -> None:
+    """Send what the core logs to this ROS logger, from now on only there."""
+    core = logging.getLogger(__package__.split(".")[0])
+    core.handlers, core.propagate = [_ToRos(logger)], False
+    core.setLevel(logging.INFO)
 
 
 def run(make_node, args=None) -> int:
@@ -20,6 +63,7 @@ def run(make_node, args=None) -> int:
     The node has `ended` (threading.Event), `status` (exit status) and `close()` (publishes its last words).
     A ValueError from make_node is a wrong setting: it is printed and the status is UNUSABLE.
     """
+    prepare_transport()
     # rclpy's own handlers would shut the context down before close() could publish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()

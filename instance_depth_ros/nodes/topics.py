@@ -14,10 +14,9 @@ from ..geometry import cloud, valid
 from . import messages
 
 COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
+TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instances", "simulation/camera_pose"
 ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
 DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
-# Reliable and volatile: both kinds of subscriber can take it.
-OUTPUT_QOS = QoSProfile(depth=2)
 
 
 class Topics:
@@ -31,7 +30,8 @@ class Topics:
     def _publisher(self, kind: type, name: str):
         # qos_overrides.<topic>.publisher.* parameters let a user change what suits most.
         options = QoSOverridingOptions.with_default_policies()
-        return self._node.create_publisher(kind, name, OUTPUT_QOS, qos_overriding_options=options)
+        # Reliable and volatile: both kinds of subscriber can take it.
+        return self._node.create_publisher(kind, name, QoSProfile(depth=2), qos_overriding_options=options)
 
     def wanted(self) -> set[str]:
         """The names somebody subscribes to; asked once a frame."""
@@ -46,45 +46,41 @@ class Topics:
 
 
 class CameraTopics(Topics):
-    """What a camera gives: colour and its calibration, and the truth where it is simulated."""
+    """What a camera gives: colour; where it has them calibration and depth; where it is simulated the truth.
 
-    KINDS = {
-        COLOR_INFO: CameraInfo,
-        COLOR: Image,
-        COLOR + "/compressed": CompressedImage,
-        ALIGNED_DEPTH: Image,
-        "simulation/depth/image": Image,
-        "simulation/instances": Image,
-        "simulation/camera_pose": PoseStamped,
-    }
+    Made for the first frame, lest a topic be advertised on which nothing will come.
+    """
 
-    def __init__(self, node):
-        super().__init__(node, self.KINDS)
+    def __init__(self, node, frame, truth=None):
+        kinds = {COLOR: Image, COLOR + "/compressed": CompressedImage}
+        if frame.intrinsics is not None:
+            kinds[COLOR_INFO] = CameraInfo
+        if frame.depth_m is not None:
+            kinds[ALIGNED_DEPTH] = Image
+        if truth is not None:
+            kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_POSE: PoseStamped}
+        super().__init__(node, kinds)
 
     def publish_frame(self, frame, truth=None) -> None:
         """Publish a Frame; truth: depth_m, ids and world_from_camera of a simulated one."""
         stamped = messages.header(frame.stamp_ns, frame.frame_id)
         wanted = self.wanted()
         # The calibration goes first, so that it is there when the image is.
-        if COLOR_INFO in wanted and frame.intrinsics is not None:
+        if COLOR_INFO in wanted:
             self.publish(COLOR_INFO, messages.info_from_intrinsics(frame.intrinsics, stamped))
-        if ALIGNED_DEPTH in wanted and frame.depth_m is not None:
+        if ALIGNED_DEPTH in wanted:
             self._publish_image(ALIGNED_DEPTH, messages.millimetres_from_depth(frame.depth_m), stamped)
-        if truth is not None:
-            self._publish_truth(truth, stamped, wanted)
+        if TRUE_DEPTH in wanted:
+            self._publish_image(TRUE_DEPTH, truth.depth_m.astype(np.float32, copy=False), stamped)
+        if TRUE_IDS in wanted:
+            self._publish_image(TRUE_IDS, truth.ids.astype(np.uint16, copy=False), stamped)
+        if TRUE_POSE in wanted:
+            in_world = Header(stamp=stamped.stamp, frame_id="world")
+            self.publish(TRUE_POSE, messages.pose(truth.world_from_camera, in_world))
         if COLOR in wanted:
             self._publish_image(COLOR, frame.color, stamped)
         if COLOR + "/compressed" in wanted:
             self.publish(COLOR + "/compressed", messages.jpeg(frame.color, stamped))
-
-    def _publish_truth(self, truth, stamped, wanted) -> None:
-        if "simulation/depth/image" in wanted:
-            self._publish_image("simulation/depth/image", truth.depth_m.astype(np.float32, copy=False), stamped)
-        if "simulation/instances" in wanted:
-            self._publish_image("simulation/instances", truth.ids.astype(np.uint16, copy=False), stamped)
-        if "simulation/camera_pose" in wanted:
-            in_world = Header(stamp=stamped.stamp, frame_id="world")
-            self.publish("simulation/camera_pose", messages.pose(truth.world_from_camera, in_world))
 
     def _publish_image(self, name: str, pixels: np.ndarray, stamped) -> None:
         self.publish(name, messages.fill_image(self.messages[name], pixels, stamped))
