@@ -51,7 +51,12 @@ def contact_sheet(record: Record, path: Path, title: str) -> None:
     titles = np.full((LINE, width, 3), PAPER, np.uint8)
     columns = [GAP + column * (TILE + GAP) for column in (0, 1)]
     columns += [columns[1] + TILE + LEGEND + 2 * GAP, columns[1] + 2 * TILE + LEGEND + 3 * GAP]
-    names = ("input", "depth (near red, far blue)", "confidence (white sure, black unsure)", "cloud from the left side")
+    names = (
+        "input",
+        "depth (near red, far blue)",
+        "confidence (white sure, black unsure)",
+        "cloud from the right side",
+    )
     for left, name in zip(columns, names, strict=True):
         _write(titles, name, (left, LINE - 8))
     sheet = np.concatenate([text_line(title, width), titles, *lines])
@@ -60,7 +65,7 @@ def contact_sheet(record: Record, path: Path, title: str) -> None:
 
 
 class SideView:
-    """Clouds seen from the left of the camera, all at one scale: distance to the right, height upwards, metres."""
+    """Clouds seen from the camera's right, all at one scale: it looks to the right, height upwards, metres."""
 
     MARGIN = 28
 
@@ -86,15 +91,15 @@ class SideView:
 
         self._grid(picture, place)
         seen = points[valid(points["z"])]
-        # Far from the eye first: the left side of the scene hides the right.
-        seen = seen[np.argsort(-seen["x"])]
+        # Far from the eye first: the right side of the scene hides the left.
+        seen = seen[np.argsort(seen["x"])]
         columns, rows = (np.rint(part).astype(int) for part in place(seen["z"], -seen["y"]))
         inside = (columns >= 0) & (columns < TILE) & (rows >= 0) & (rows < height)
         rgb = seen["rgb"][inside]
         picture[rows[inside], columns[inside]] = np.stack([rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255], -1)
         column, row = (int(np.rint(part)) for part in place(0, 0))
         cv2.drawMarker(picture, (column, row), CAMERA, cv2.MARKER_TRIANGLE_UP, 9, 2)
-        _write(picture, "camera", (max(0, column - 22), row - 8), CAMERA)
+        _write(picture, "camera", (max(0, column - 22), row + 18), CAMERA)
         return picture
 
     def _grid(self, picture, place):
@@ -102,11 +107,11 @@ class SideView:
         for distance in np.arange(0, self.far_m + step / 2, step):
             column = int(place(distance, 0)[0])
             cv2.line(picture, (column, 0), (column, picture.shape[0]), GRID, 1)
-            _write(picture, f"{distance:g} m", (column - 8, picture.shape[0] - 6))
+            _write(picture, f"{distance:g} m away" if distance else "", (column - 30, picture.shape[0] - 6))
         for up in np.arange(np.ceil(self.low_m / step) * step, self.high_m + step / 2, step):
             row = int(place(0, up)[1])
             cv2.line(picture, (0, row), (TILE, row), GRID, 1)
-            _write(picture, f"{up:+g}" if up else "0", (2, row - 3))
+            _write(picture, f"{up:+g} m" if abs(up) > step / 2 else "", (2, row - 3))
 
 
 def depth_video(record: Record, path: Path) -> None:
