@@ -82,32 +82,34 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 def _video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a video, or a folder of images")
     parser.add_argument("--out", required=True, metavar="DIR", help="where depth and pictures go")
-    add_settings(parser, ("camera_info", "weights", "precision", "device", "threads", "network_short_side", "frames"))
+    parser.add_argument("--offline", action="store_true", help="official weights over the whole video at once")
+    names = ("weights", "weights_kind", "precision", "device", "threads", "network_short_side", "frames", "fps")
+    add_settings(parser, ("camera_info", "assumed_fov_deg", "max_depth_m", *names))
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", default="", help="write a whole split, e.g. sim-val")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the sequence folders go")
-    parser.add_argument("--preview", action="store_true", help="a picture instead of sequences")
-    add_settings(parser, ("activity", "seed", "frames", "width", "height"))
+    parser.add_argument("--split", default="train", choices=("train", "val", "test"), help="splits share no scene")
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="clips in all; those there are kept")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the clips go")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes; 0: one a core")
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file of config/")
+    parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
 
 
 def _eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="sim-val")
-    parser.add_argument("--out", default="out/eval", metavar="DIR", help="where NAME.json goes")
+    parser.add_argument("--data", required=True, choices=("sim-val",), help="held-out simulated scenes")
+    parser.add_argument("--out", default="out/eval", metavar="DIR", help="where NAME.json and a picture sheet go")
+    parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     add_settings(parser, ("weights", "precision", "device", "threads", "network_short_side", "frames"))
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="out/bench.json", metavar="FILE")
-    parser.add_argument("--against", default="", metavar="DIR", help="compare with the bench.json of another checkout")
     add_settings(parser, ("weights", "device", "threads"))
 
 
@@ -116,7 +118,7 @@ VERBS = {
     "run": ("run", "start the graph where no ROS installation exists: the same nodes, as processes", _run),
     "demo": ("demo", "a real video through the real graph, with pictures and figures of it", _demo),
     "video": ("video", "depth of a video, without ROS", _video),
-    "simulate": ("simulation.write", "write simulated sequences with their truth", _simulate),
+    "simulate": ("simulation.generate", "write simulated clips with their truth, to train on", _simulate),
     "train": ("training.loop", "train weights on simulated scenes", _train),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
     "bench": ("evaluation.bench", "figures of this machine", _bench),

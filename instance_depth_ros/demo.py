@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ import numpy as np
 from . import config, graph
 from .clip import fetch_demo_clip
 from .demo_pictures import contact_sheet, depth_video
+from .provenance import provenance
 from .run import Supervisor
 from .shared import shared_file
 
@@ -185,20 +185,10 @@ def summarize(record, live: LiveLine, settings: dict) -> dict:
         "engine": depth.get("engine"),
         "precision": depth.get("precision"),
         "clip": Path(settings["camera_path"]).name if settings.get("camera_path") else settings["camera"],
-        "commit": commit(),
+        **provenance(),
         "rel": round(float(np.nanmean(record.rel)), 4) if record.rel else None,
         "sigma1": round(float(np.nanmean(record.sigma1)), 4) if record.sigma1 else None,
     }
-
-
-def commit() -> str | None:
-    """The checkout's commit, with -dirty where files differ; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    described = subprocess.run(command, capture_output=True, text=True)
-    return described.stdout.strip() or None
 
 
 def show_logs(out: Path) -> None:

@@ -18,7 +18,7 @@ class Shards:
         self.folders = sorted(p for p in Path(folder).glob("[0-9]*") if p.is_dir())
         if not self.folders:
             raise FileNotFoundError(
-                f"no clips in {folder}: write some with python -m instance_depth_ros.simulation.generate --out {folder}"
+                f"no clips in {folder}: write some: instance-depth simulate --split train --clips 6000 --out {folder}"
             )
 
     def __len__(self) -> int:

@@ -1,16 +1,16 @@
 """Write training clips of simulated scenes; finished clips are kept, so it goes on where it was stopped.
 
-python -m instance_depth_ros.simulation.generate --split train --clips 3000 --out DIR --workers 2
+`instance-depth simulate --split train --clips 6000 --out out/data/train`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
 import shutil
 import time
+from argparse import Namespace
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -59,29 +59,20 @@ def write_clip(folder: Path, scene, about: dict) -> None:
     part.rename(folder)
 
 
-def main() -> None:
-    """Progress goes to stdout, a line every few seconds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--split", choices=("train", "val", "test"), default="train")
-    parser.add_argument("--clips", type=int, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+def main(args: Namespace) -> None:
+    """args: split, clips, out, workers (0: one a core). Progress goes to stdout, a line every few seconds."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
     # each worker draws on one core; the software renderer would otherwise take all of them
     os.environ.setdefault("LP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    work = partial(write_scene, split=args.split, out=args.out, clips=args.clips)
+    work = partial(write_scene, split=args.split, out=out, clips=args.clips)
     start = said = time.monotonic()
     written = 0
-    with multiprocessing.get_context("spawn").Pool(args.workers, maxtasksperchild=200) as pool:
+    with multiprocessing.get_context("spawn").Pool(args.workers or os.cpu_count(), maxtasksperchild=200) as pool:
         for done, count in enumerate(pool.imap_unordered(work, range(-(-args.clips // VIEWS))), 1):
             written += count
             if (now := time.monotonic()) - said > 5:
                 said, rate = now, written * FRAMES / (now - start)
                 print(f"{done * VIEWS}/{args.clips} clips, {rate:.1f} frames/s", flush=True)
-    print(f"{args.clips} clips in {args.out}, {written} written in {time.monotonic() - start:.0f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    print(f"{args.clips} clips in {out}, {written} written in {time.monotonic() - start:.0f} s", flush=True)

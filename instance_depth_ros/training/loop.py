@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from ..model.network import DepthNetwork
 from ..model.presets import PRESETS
 from ..model.temporal import Clip
 from ..preprocess import normalise
+from ..provenance import commit
 from . import losses
 from .data import MAX_DEPTH_M, Batches
 
@@ -249,7 +249,7 @@ class Trainer:
             "name": self.config.name,
             "steps": str(self.step),
             "seed": str(self.config.seed),
-            "commit": commit(),
+            "commit": commit() or "unknown",
         }
         checkpoint.save(self.averaged(), path, metadata)
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
@@ -272,11 +272,6 @@ def freeze_norms(network: DepthNetwork) -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-
-
-def commit() -> str:
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
-    return git.stdout.strip() or "unknown"
 
 
 def main(args) -> int:
