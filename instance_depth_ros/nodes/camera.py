@@ -104,6 +104,8 @@ class Pacer:
     """Keeps at most two frames on the way to the depth node: counts on the camera_info that each result brings back."""
 
     IN_FLIGHT, TIMEOUT_S = 2, 1.0
+    # The first of two gets so long to be taken from the depth node's slot, where the second would overwrite it.
+    SPACING_S = 0.05
 
     def __init__(self, node):
         self._node = node
@@ -114,6 +116,7 @@ class Pacer:
     def wait(self, closing: threading.Event) -> None:
         """Until another frame may go; a frame that never comes back (lost on the way) costs TIMEOUT_S."""
         with self._changed:
+            self._changed.wait_for(lambda: not self._stamps or closing.is_set(), self.SPACING_S)
             self._changed.wait_for(lambda: len(self._stamps) < self.IN_FLIGHT or closing.is_set(), self.TIMEOUT_S)
             del self._stamps[: -self.IN_FLIGHT + 1]
 

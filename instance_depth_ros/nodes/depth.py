@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import time
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -126,8 +127,8 @@ class DepthNode(LifecycleNode):
         response.success, response.message = True, "the next frame starts anew"
         return response
 
-    def _process(self, make_frame) -> None:
-        """One frame from slot to topics; whatever goes wrong with it is said once and counted."""
+    def _process(self, make_frame):
+        """One frame from slot to topics, and what is left to do; what goes wrong with it is said once and counted."""
         try:
             started = time.perf_counter()
             frame = make_frame()
@@ -139,13 +140,18 @@ class DepthNode(LifecycleNode):
         except Exception as error:  # whatever it is, one frame must not end the node
             self._monitor.lost("invalid")
             self._complain(f"frame skipped: {error}" if isinstance(error, ValueError) else f"frame failed: {error!r}")
-            return
+            return None
         stages = {
             "decode": (decoded - started) * 1e3,
             **estimate.timings_ms,
             "estimate": (estimated - decoded) * 1e3,
             "publish": (published - estimated) * 1e3,
         }
+        return partial(self._finish, frame, estimate, stages)
+
+    def _finish(self, frame, estimate, stages: dict[str, float]) -> None:
+        """The last message of a frame; a camera that plays as fast as frames are taken waits for it."""
+        self._topics.publish_info(estimate)
         now_ns = self.get_clock().now().nanoseconds
         self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, now_ns, stages))
 

@@ -26,7 +26,7 @@ UNUSABLE = 2
 
 
 def prepare_transport() -> None:
-    """Before rclpy.init: let images go through shared memory, as Fast DDS by itself does not. The user's choice wins."""
+    """Before rclpy.init: images go through shared memory, as they do not by themselves; the user's choice wins."""
     if any(name in os.environ for name in PROFILES_FILE):
         return
     if not os.path.isdir("/dev/shm") or shutil.disk_usage("/dev/shm").free < SHARED_MEMORY_BYTES:

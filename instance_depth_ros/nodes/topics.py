@@ -106,7 +106,7 @@ class DepthTopics(Topics):
         self._farthest_m = 0.0
 
     def publish_estimate(self, frame, estimate) -> None:
-        """Publish what somebody wants of a metric Estimate, all with the frame's stamp and frame id."""
+        """Publish what somebody wants of a metric Estimate, but for publish_info(); all with the frame's stamp."""
         stamped = messages.header(estimate.stamp_ns, estimate.frame_id)
         wanted = self.wanted()
         makers = {
@@ -120,9 +120,11 @@ class DepthTopics(Topics):
             self.publish(name, makers[name](self.messages[name]))
         if any(name.startswith("depth/overlay") for name in wanted):
             self._publish_overlay(self._overlay(frame, estimate), stamped, wanted)
-        # The last one: a camera that plays as fast as frames are taken waits for it.
-        if DEPTH_INFO in wanted:
-            self.publish(DEPTH_INFO, messages.info_from_intrinsics(estimate.intrinsics, stamped))
+
+    def publish_info(self, estimate) -> None:
+        """The calibration of the depth image, the last message of each frame."""
+        stamped = messages.header(estimate.stamp_ns, estimate.frame_id)
+        self.publish(DEPTH_INFO, messages.info_from_intrinsics(estimate.intrinsics, stamped))
 
     def _cloud(self, frame, estimate) -> np.ndarray:
         stride, step_ratio = self._settings.cloud_stride, self._settings.cloud_step_ratio

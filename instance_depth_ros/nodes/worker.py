@@ -6,9 +6,10 @@ import threading
 
 
 class Worker:
-    """Calls work(item) for the newest item put; one that had to go is handed to lost(reason).
+    """Calls work(item) for the newest item put; lost(reason) for one that had to go.
 
-    work must not raise. An item still waiting at stop() is lost as stale; the one in work is finished.
+    What work returns is called once the slot is free again: a sender that waits for it overwrites nothing. Neither may
+    raise. An item still waiting at stop() is lost as stale; the one in work is finished.
     """
 
     def __init__(self, work, lost):
@@ -51,11 +52,20 @@ class Worker:
         self.stop()
 
     def _run(self) -> None:
+        finish = None
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._item is not None or not self._running)
-                item, self._item = self._item, None
-                self._changed.notify_all()
-            if item is None:
+            item = self._take(wait=finish is None)
+            if finish:
+                finish()
+            elif item is None:
                 return
-            self._work(item)
+            finish = None if item is None else self._work(item)
+
+    def _take(self, wait: bool):
+        """What is in the slot; None when it is empty, after waiting only at the end."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._item is not None or not self._running)
+            item, self._item = self._item, None
+            self._changed.notify_all()
+        return item
