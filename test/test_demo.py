@@ -1,0 +1,106 @@
+"""The demo leaves pictures, a video and figures that agree with what went through the graph."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from instance_depth_ros.demo_pictures import contact_sheet, depth_video
+from instance_depth_ros.geometry import Intrinsics
+from instance_depth_ros.record import SAMPLES, Record, Sample, depth_code, depth_from_code
+
+LENS = Intrinsics.from_fov(160, 120, 60)
+SUMMARY = set(
+    "frames_in frames_out fps latency_ms_p50 latency_ms_p99 lost first_output_s rss_mb engine precision clip commit "
+    "rel sigma1".split()
+)
+
+
+def moment(stamp_ns, disk_m=4.0):
+    """A floor that runs to a wall at 12 m, and a yellow disk."""
+    y, x = np.mgrid[:120, :160]
+    depth_m = np.clip(1.5 * LENS.fy / np.maximum(y - 60, 1), 1, 12).astype(np.float32)
+    color = np.stack([x, 2 * y, 90 + 0 * x], -1).astype(np.uint8)
+    disk = (x - 80) ** 2 + (y - 70) ** 2 < 15**2
+    depth_m[disk], color[disk] = disk_m, (250, 220, 40)
+    depth_m[:5] = np.nan
+    return Sample(stamp_ns, color, depth_m, np.where(disk, 255, 100).astype(np.uint8))
+
+
+def record(frames, every_ns=100_000_000):
+    kept = Record(intrinsics=LENS)
+    for index in range(frames):
+        kept.add(moment(index * every_ns, disk_m=3 + index / frames))
+    return kept
+
+
+def test_small_depth_is_right_to_two_percent_and_keeps_what_is_invalid():
+    depth_m = np.geomspace(0.11, 90, 480 * 360, dtype=np.float32).reshape(360, 480)
+    depth_m[:10] = np.nan
+    back = depth_from_code(depth_code(depth_m))
+    assert np.isnan(back[:10]).all()
+    assert np.abs(back[10:] / depth_m[10:] - 1).max() < 0.02
+
+
+def test_samples_stay_even_over_time_however_long_it_takes():
+    kept = record(203)
+    gaps = np.diff([sample.stamp_ns for sample in kept.samples])
+    assert SAMPLES / 2 <= len(kept.samples) <= SAMPLES
+    assert gaps.max() <= 2 * gaps.min()
+    assert kept.samples[0].stamp_ns == 0
+    assert kept.samples[-1].stamp_ns > 0.8 * 203 * 100_000_000
+
+
+def test_the_contact_sheet_shows_input_depth_confidence_and_cloud(tmp_path):
+    contact_sheet(record(30), tmp_path / "sheet.png", "a floor and a disk")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1].astype(int)
+    yellow = np.abs(sheet - (250, 220, 40)).max(-1) < 40
+    columns = np.flatnonzero(yellow.any(0))
+    assert columns.min() < 320, "the disk is in the input"
+    assert columns.max() > sheet.shape[1] - 320, "the disk is in the cloud"
+
+
+def test_the_video_has_each_frame_at_its_time(tmp_path):
+    av = pytest.importorskip("av")
+    depth_video(record(20), tmp_path / "depth.mp4")
+    with av.open(str(tmp_path / "depth.mp4")) as movie:
+        stream = movie.streams.video[0]
+        times = [float(frame.pts * stream.time_base) for frame in movie.decode(stream)]
+        assert stream.codec_context.name == "vp9"
+    assert times == pytest.approx([0.1 * index for index in range(20)], abs=1e-3)
+
+
+def demo(tmp_path, *options):
+    command = [sys.executable, "-m", "instance_depth_ros.cli", "demo", "--out", str(tmp_path / "out"), *options]
+    env = {**os.environ, "ROS_DOMAIN_ID": str(60 + os.getpid() % 30), "OMP_NUM_THREADS": "2"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
+
+
+def test_a_video_through_the_graph(tmp_path):
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))
+    for index in range(25):
+        writer.write(moment(index).color[..., ::-1])
+    writer.release()
+    options = ["--clip", str(clip), "--rate", "max", "--window", "none", "--weights", "random:tiny"]
+    done = demo(tmp_path, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(summary) == SUMMARY
+    assert summary["frames_in"] == 25 == summary["frames_out"] + sum(summary["lost"].values())
+    assert summary["frames_out"] >= 20
+    assert summary["clip"] == "clip.avi"
+    assert summary["rel"] is None
+    for name in ("contact_sheet.png", "depth.mp4", "demo.rrd"):
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+
+
+def test_weights_that_do_not_exist_fail_the_demo_with_their_name(tmp_path):
+    done = demo(tmp_path, "--clip", str(tmp_path / "none.avi"), "--weights", "no_such_weights", "--window", "none")
+    assert done.returncode == 1
+    assert "no_such_weights" in done.stderr or "none.avi" in done.stderr
+    assert not (tmp_path / "out" / "summary.json").exists()

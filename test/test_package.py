@@ -1,0 +1,92 @@
+"""Whoever installs the package, by pip or by colcon, finds its executables, launch files, settings and weights."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXECUTABLES = {"camera_node", "depth_node", "viewer_node", "instance-depth"}
+WHERE = "from instance_depth_ros.shared import shared_file; print(shared_file('launch/depth.launch.py'))"
+
+
+def run(*command, cwd=None, **env):
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The files that git would give, so that building leaves nothing behind in this checkout."""
+    copy = tmp_path_factory.mktemp("checkout") / "instance_depth_ros"
+    listed = run("git", "-C", str(ROOT), "ls-files").split("\n") if (ROOT / ".git").exists() else None
+    files = listed or [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()]
+    for name in filter(lambda name: (ROOT / name).is_file() and not name.startswith(("test/", ".")), files):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    return copy
+
+
+def test_a_wheel_holds_weights_launch_and_config_and_puts_its_commands_on_path(checkout, tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    run(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(checkout))
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = zipfile.ZipFile(wheel).namelist()
+    share = "data/share/instance_depth_ros/"
+    for folder, kinds in {"launch": "*.py", "config": "**/*.yaml"}.items():
+        for path in (checkout / folder).glob(kinds):
+            assert any(name.endswith(f"{share}{path.relative_to(checkout)}") for name in inside), path
+    for path in (checkout / "instance_depth_ros" / "weights").iterdir():
+        assert f"instance_depth_ros/weights/{path.name}" in inside
+    prefix = tmp_path / "prefix"
+    run(*pip, "install", "-q", "--no-deps", "--prefix", str(prefix), str(wheel))
+    assert {path.name for path in (prefix / "bin").iterdir()} == EXECUTABLES
+    (packages,) = prefix.glob("lib/python3*/site-packages")
+    found = run(sys.executable, "-c", WHERE, cwd="/", PYTHONPATH=str(packages))
+    assert Path(found.strip()) == prefix / "share/instance_depth_ros/launch/depth.launch.py"
+
+
+@pytest.mark.parametrize("how", [[], ["--symlink-install"]], ids=["copied", "linked"])
+def test_colcon_builds_it_with_executables_where_ros2_run_looks(checkout, tmp_path, how):
+    pytest.importorskip("colcon_ros", reason="needs: pip install colcon-ros")
+    run(sys.executable, "-m", "colcon", "build", *how, "--base-paths", str(checkout), cwd=tmp_path)
+    prefix = tmp_path / "install" / "instance_depth_ros"
+    assert {path.name for path in (prefix / "lib/instance_depth_ros").iterdir()} == EXECUTABLES
+    assert (prefix / "share/ament_index/resource_index/packages/instance_depth_ros").exists()
+    assert (prefix / "share/instance_depth_ros/launch/depth.launch.py").exists()
+    assert (prefix / "share/instance_depth_ros/package.xml").exists()
+
+
+def test_package_xml_and_setup_py_tell_the_same_version():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    stated = run(sys.executable, "setup.py", "--version", cwd=ROOT, PYTHONWARNINGS="ignore").split()[-1]
+    assert manifest.findtext("version") == stated
+    assert manifest.findtext("export/build_type") == "ament_python"
+
+
+def test_the_core_imports_without_ros():
+    code = """
+import importlib, pkgutil, sys
+for name in ("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs"):
+    sys.modules[name] = None
+import instance_depth_ros
+for module in pkgutil.walk_packages(instance_depth_ros.__path__, "instance_depth_ros."):
+    if not module.name.startswith("instance_depth_ros.nodes."):
+        importlib.import_module(module.name)
+"""
+    run(sys.executable, "-c", code, cwd=ROOT)
+
+
+def test_the_set_up_refuses_an_environment_made_from_other_pins(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import set_up
+
+    python = set_up.find_python()
+    made = {set_up.fingerprint(python, ros) for ros in ("kilted", "jazzy", "sourced jazzy")}
+    monkeypatch.setenv("TORCH", "torch==2.8.0")
+    assert len(made | {set_up.fingerprint(python, "kilted")}) == 4
