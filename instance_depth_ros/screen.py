@@ -122,7 +122,7 @@ class Screen:
         )
         pictures = {
             "color": "picture",
-            "depth": "depth in metres, red is far",
+            "depth": "depth in metres, red is near",
             "confidence": "confidence, white is sure",
         }
         views = [rrb.Spatial2DView(origin="camera", contents=[f"camera/{p}"], name=n) for p, n in pictures.items()]
@@ -141,7 +141,7 @@ class Screen:
     def _depth(self, depth_m):
         small = _smaller(depth_m, cv2.INTER_NEAREST)
         centimetres = np.where(valid(small), np.minimum(np.nan_to_num(small, posinf=0) * 100, 65535), 0)
-        return self._rerun.DepthImage(centimetres.astype(np.uint16), meter=100, colormap="turbo")
+        return self._rerun.DepthImage(centimetres.astype(np.uint16), meter=100, colormap="spectral")
 
     def _points(self, points):
         seen = points[np.isfinite(points["z"])]

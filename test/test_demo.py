@@ -15,8 +15,8 @@ from instance_depth_ros.record import SAMPLES, Record, Sample, depth_code, depth
 
 LENS = Intrinsics.from_fov(160, 120, 60)
 SUMMARY = set(
-    "frames_in frames_out fps latency_ms_p50 latency_ms_p99 lost first_output_s rss_mb engine precision clip commit "
-    "rel sigma1".split()
+    "frames_in frames_out fps latency_ms_p50 latency_ms_p99 lost first_output_s rss_mb engine precision clip machine "
+    "commit date rel sigma1".split()
 )
 
 

@@ -53,7 +53,7 @@ def viewer(**parameters):
 
 @contextmanager
 def scene():
-    """Publishes a magenta wall behind a floor, twice a second (a browser without a GPU is slow), as the camera and depth nodes do."""
+    """Publishes a magenta wall behind a floor, slowly: a browser without a GPU needs its time."""
     import rclpy
     from rclpy.context import Context
     from rclpy.node import Node
