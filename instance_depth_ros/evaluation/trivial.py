@@ -1,12 +1,43 @@
-"""Predictors that look at no picture; what a network must beat by far."""
+"""Predictors that look at no picture; what a network must beat by far.
+
+python -m instance_depth_ros.evaluation.trivial SHARDS OUT.npz makes the training mean that ships in weights/.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
 
+import cv2
 import numpy as np
 
+from ..datasets.shards import Shards
 from ..geometry import valid
+
+TRAIN_MEAN = Path(__file__).parents[1] / "weights" / "train_mean.npz"
+STORED_SIZE = (48, 64)
+EVERY = 4  # neighbouring frames of a clip are alike
+
+
+@lru_cache(maxsize=4)
+def train_mean(height: int, width: int) -> np.ndarray:
+    """(height, width) float32 metres: the mean over the shipped weights' training clips; read-only."""
+    if not TRAIN_MEAN.is_file():
+        raise FileNotFoundError(f"no {TRAIN_MEAN}: python -m {__name__} SHARDS {TRAIN_MEAN} makes it")
+    with np.load(TRAIN_MEAN) as stored:
+        log_depth = stored["log_depth"].astype(np.float32)
+    depth_m = np.exp(cv2.resize(log_depth, (width, height), interpolation=cv2.INTER_LINEAR))
+    depth_m.setflags(write=False)
+    return depth_m
+
+
+def save_train_mean(shards: Shards, path: Path) -> None:
+    """Write log_depth, STORED_SIZE float16, of every EVERY-th frame of the clips, all of one size."""
+    depth_m = mean_depth(clip["depth_m"][::EVERY].astype(np.float32) for clip in shards)
+    log_depth = cv2.resize(np.log(depth_m), STORED_SIZE[::-1], interpolation=cv2.INTER_AREA)
+    np.savez(path, log_depth=log_depth.astype(np.float16))
 
 
 def mean_depth(depths_m: Iterable[np.ndarray]) -> np.ndarray:
@@ -46,3 +77,9 @@ def _sorted_truth(truth_m: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not truth.size:
         raise ValueError("no valid truth inside the mask; skip such frames")
     return truth
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    save_train_mean(Shards(sys.argv[1]), Path(sys.argv[2]))
