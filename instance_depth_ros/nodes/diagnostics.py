@@ -3,7 +3,8 @@
 Every frame that came in is either out, waiting, or lost for a reason: frames_in = frames_out + frames_waiting + lost.
 Keys: state, frames_in, frames_out, frames_waiting, lost, lost_<reason>, input_hz, output_hz, rss_mb;
 latency_ms_p50/p95/p99 (stamp to publish, where stamps are of the ROS clock), processing_ms_p50/p95/p99 (received to
-published), stage_ms_<stage> (median); and what the node adds (engine, precision, scale, camera, ...).
+published), graph_ms_p50/p95/p99 (processing without the estimator: what ROS costs), stage_ms_<stage> (median); and what
+the node adds (engine, precision, scale, camera, ...).
 """
 
 from __future__ import annotations
@@ -84,8 +85,10 @@ def _rate(moments) -> float:
 
 
 def times_ms(stamp_ns: int, received_ns: int, now_ns: int, stages: dict[str, float]) -> dict[str, float]:
-    """What Monitor.done takes: latency (only for stamps of this clock), processing and stages of one frame."""
+    """What Monitor.done takes: latency (only for stamps of this clock), processing, graph and stages of one frame."""
     times = {"processing": (time.monotonic_ns() - received_ns) / 1e6}
+    if "estimate" in stages:
+        times["graph"] = times["processing"] - stages["estimate"]
     if abs(now_ns - stamp_ns) < SAME_CLOCK_NS:
         times["latency"] = (now_ns - stamp_ns) / 1e6
     return times | {f"stage_ms_{name}": value for name, value in stages.items()}
