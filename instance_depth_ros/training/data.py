@@ -20,8 +20,7 @@ MAX_DEPTH_M = 80.0
 class Batches(Dataset):
     """Item i is the whole batch of step i, made from (seed, i) alone: a resumed run sees what it would have seen.
 
-    Each item: color (B, T, H, W, 3) uint8, depth_m (B, T, H, W) float32 with NaN, lens (B, 3, H, W),
-    focal_px (B,), gain and so on already applied.
+    Each item: color (B, T, H, W, 3) uint8, depth_m (B, T, H, W) float32 with NaN, lens (B, 3, H, W), focal_px (B,).
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class Batches(Dataset):
         size: tuple[int, int],
         zoom: tuple[float, float],
         canonical_focal_px: float,
-        seed: int,
+        seed: tuple[int, ...],
     ):
         self.shards, self.steps, self.batch, self.frames = shards, steps, batch, frames
         self.size, self.zoom, self.canonical_focal_px, self.seed = size, zoom, canonical_focal_px, seed
@@ -42,7 +41,7 @@ class Batches(Dataset):
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((*self.seed, step))
         clips = [self._clip(rng) for _ in range(self.batch)]
         return {key: torch.from_numpy(np.stack([clip[key] for clip in clips])) for key in clips[0]}
 

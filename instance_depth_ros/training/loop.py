@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -29,6 +30,7 @@ from ..provenance import commit
 from . import losses
 from .data import MAX_DEPTH_M, Batches
 
+CPU = torch.device("cpu")
 NOWHERE_M = 1e6
 
 
@@ -84,7 +86,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, folder: Path, resume: bool):
         self.config, self.folder = config, folder
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.rank, self.processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.device = torch.device("cuda", self.rank % torch.cuda.device_count()) if torch.cuda.is_available() else CPU
         torch.manual_seed(config.seed)
         self.network = DepthNetwork(PRESETS[config.model]).to(self.device, memory_format=torch.channels_last)
         self.average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
@@ -104,27 +107,28 @@ class Trainer:
             {"params": vectors, "weight_decay": 0.0},
         ]
 
-    def run(self) -> Path:
-        """Train what is left; returns the weights' path."""
+    def run(self) -> None:
+        """Train what is left and export the weights."""
         begin = 0
         for phase in self.config.phases:
             if self.step < begin + phase.steps:
                 self._phase(phase, begin)
             begin += phase.steps
-        self._save()
-        return self._export()
+        if self.rank == 0:
+            self._save()
+            self._export()
 
     def _phase(self, phase: Phase, begin: int) -> None:
         config = self.config
         batches = Batches(
             self.train_shards,
             phase.steps,
-            phase.batch,
+            phase.batch // self.processes,
             phase.frames,
             phase.size,
             phase.zoom,
             PRESETS[config.model].canonical_focal_px,
-            config.seed + begin,
+            (config.seed + begin, self.rank),
         )
         loader = DataLoader(
             batches,
@@ -139,6 +143,8 @@ class Trainer:
             terms = self._train_step(batch, phase)
             self.step += 1
             seen += phase.batch * phase.frames
+            if self.rank:
+                continue  # the first process speaks, saves and validates for all
             if self.step % 10 == 0:
                 speed = seen / (time.monotonic() - started)
                 left_s = (begin + phase.steps - self.step) * phase.batch * phase.frames / speed
@@ -165,6 +171,7 @@ class Trainer:
             raise RuntimeError(f"loss is {loss.item()} at step {self.step}: {terms}")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         decay = min(self.config.average, (self.step + 1) / (self.step + 20))
@@ -173,6 +180,16 @@ class Trainer:
                 mean = self.average[key]
                 mean.lerp_(value, 1 - decay) if value.is_floating_point() else mean.copy_(value)
         return {key: value.item() for key, value in terms.items()}
+
+    def _share_gradients(self) -> None:
+        """The mean over all processes, as if one had seen all of their batches."""
+        if self.processes > 1:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            dist.all_reduce(flat)
+            parts = (flat / self.processes).split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
 
     def _losses(self, batch: dict[str, Tensor], context: Clip) -> dict[str, Tensor]:
         prediction_m, logit, truth_m, mask = self._predict(self.network, batch, context)
@@ -209,7 +226,7 @@ class Trainer:
         network = self.averaged()
         size = (phase.size[0], phase.size[1])
         frames = max(phase.frames, 1)
-        clips = Batches(self.val_shards, 0, 1, frames, size, (1.0, 1.0), network.config.canonical_focal_px, 0)
+        clips = Batches(self.val_shards, 0, 1, frames, size, (1.0, 1.0), network.config.canonical_focal_px, (0,))
         sums = {"sigma1": 0.0, "rel": 0.0}
         count = min(len(self.val_shards), 60)
         for index in range(count):
@@ -275,7 +292,10 @@ def freeze_norms(network: DepthNetwork) -> None:
 
 
 def main(args) -> int:
+    """args: config, out, resume, threads. Under torchrun each process takes its share of every batch."""
     config = TrainConfig.read(Path(args.config))
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     if args.threads:
         torch.set_num_threads(args.threads)
     Trainer(config, Path(args.out) / config.name, args.resume).run()
