@@ -78,7 +78,7 @@ class Listener:
         elif self._arrived:
             self.problem = ""
         missed_many = self._missed > max(MISSED_MANY, MISSED_SHARE * self._arrived)
-        if missed_many or (silent and not self._silent):
+        if missed_many or (silent and not self._arrived):
             self._ask_for_reliable()
         self._silent = silent
 
@@ -87,8 +87,8 @@ class Listener:
         if offered != {RELIABLE} or self._subscription.qos_profile.reliability == RELIABLE:
             return
         self._node.get_logger().warning(
-            f"{self._missed} of {self._missed + self._arrived} images on {self.topic} were lost on the way: asking for "
-            "reliable delivery; faster is a shared-memory profile for the publisher too (config/fastdds.xml)"
+            f"images on {self.topic} do not arrive ({self._missed} lost, {self._arrived} came): asking for reliable "
+            "delivery; faster is a shared-memory profile for the publisher too (config/fastdds.xml)"
         )
         self._node.destroy_subscription(self._subscription)
         self._subscription = self._subscribe(RELIABLE)

@@ -1,0 +1,193 @@
+"""A real ROS graph for tests: the depth node on a thread of its own, and a node that feeds and watches it."""
+
+import os
+import threading
+import time
+from array import array
+from collections import defaultdict
+from itertools import count
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import Log
+from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from instance_depth_ros.nodes import messages
+from instance_depth_ros.nodes.depth import DepthNode
+
+SIZE = (64, 80)
+FOCAL_PX = 70.0
+TOPICS = {
+    "depth/image": Image,
+    "depth/image/compressedDepth": CompressedImage,
+    "depth/camera_info": CameraInfo,
+    "depth/confidence": Image,
+    "depth/source": Image,
+    "depth/points": PointCloud2,
+    "depth/overlay": Image,
+    "depth/overlay/compressed": CompressedImage,
+}
+SMALL = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1, "autostart": False}
+PATIENCE_S = 60.0
+NUMBERS = count(1)
+
+
+def own_domain() -> None:
+    """Keep other graphs on this machine out, those of tests beside this one too."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 90)
+
+
+def picture(number: int, size=SIZE) -> np.ndarray:
+    """(H, W, 3) RGB with 12 bits of the number as blocks of 16 pixels; the rest is a ramp."""
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[:] = np.linspace(60, 120, size[1])[None, :, None]
+    for bit in range(12):
+        row, column = divmod(bit, 4)
+        pixels[16 * row : 16 * row + 16, 16 * column : 16 * column + 16] = 255 * (number >> bit & 1)
+    return pixels
+
+
+def number_of(pixels: np.ndarray, scale: int = 1) -> int:
+    """The number in a picture(), or in every scale-th pixel of one."""
+    centre, step = 8 // scale, 16 // scale
+    return sum(int(pixels[centre + step * (bit // 4), centre + step * (bit % 4), 1] > 127) << bit for bit in range(12))
+
+
+def image(pixels: np.ndarray, stamp_ns: int, encoding: str = "") -> Image:
+    return messages.fill_image(Image(), pixels, messages.header(stamp_ns, "lens"), encoding)
+
+
+def camera_info(stamp_ns: int, size=SIZE, focal_px: float = FOCAL_PX) -> CameraInfo:
+    k = [focal_px, 0.0, size[1] / 2, 0.0, focal_px, size[0] / 2, 0.0, 0.0, 1.0]
+    return CameraInfo(header=messages.header(stamp_ns, "lens"), width=size[1], height=size[0], k=k)
+
+
+class Graph:
+    """Within `with`: a DepthNode with these parameters, brought to active unless told otherwise, and what it says.
+
+    Each has a namespace of its own, so that they can run side by side.
+    """
+
+    def __init__(self, active: bool = True, **parameters):
+        self._context = Context()
+        rclpy.init(context=self._context)
+        overrides = [Parameter(name, value=value) for name, value in (SMALL | parameters).items()]
+        where = {"context": self._context, "namespace": f"graph{next(NUMBERS)}"}
+        self.depth = DepthNode(parameter_overrides=overrides, **where)
+        self.node = rclpy.create_node("tester", **where)
+        self.got, self.logs, self.diagnostics_count = defaultdict(list), [], 0
+        self._values, self._stamp_ns = {}, 1_000_000_000
+        many = QoSProfile(depth=200)
+        for topic, kind in TOPICS.items():
+            self.node.create_subscription(kind, topic, self.got[topic].append, many)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._note, many)
+        self.node.create_subscription(Log, "/rosout", lambda message: self.logs.append(message.msg), many)
+        self.image = self.node.create_publisher(Image, "camera/color/image_raw", 2)
+        self.compressed = self.node.create_publisher(CompressedImage, "camera/color/image_raw/compressed", 2)
+        self.info = self.node.create_publisher(CameraInfo, "camera/color/camera_info", 2)
+        self.sensor = self.node.create_publisher(Image, "camera/aligned_depth_to_color/image_raw", 2)
+        self.setter = self.node.create_client(SetParameters, "depth/set_parameters")
+        self.executor, self._depth_executor = (SingleThreadedExecutor(context=self._context) for _ in range(2))
+        self.executor.add_node(self.node)
+        self._depth_executor.add_node(self.depth)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._spin_depth)
+        if active:
+            self.depth.trigger_configure()
+            self.depth.trigger_activate()
+
+    def __enter__(self):
+        self._thread.start()
+        self.until(self.setter.service_is_ready)
+        if self.depth._input:
+            self.until(lambda: self.image.get_subscription_count() or self.compressed.get_subscription_count())
+            self.until(lambda: len(self.depth._topics.wanted()) == len(TOPICS))
+        return self
+
+    def __exit__(self, *exc_info):
+        self._ended.set()
+        self._thread.join()
+        self.depth.close()
+        for executor in (self.executor, self._depth_executor):
+            executor.shutdown()
+        self.depth.destroy_node()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _spin_depth(self):
+        while not self._ended.is_set():
+            self._depth_executor.spin_once(timeout_sec=0.05)
+
+    def _note(self, message):
+        if message.status[0].name != self.depth.get_fully_qualified_name():
+            return
+        self.diagnostics_count += 1
+        self._values = {pair.key: pair.value for pair in message.status[0].values}
+        self._values["message"] = message.status[0].message
+
+    def until(self, predicate, patience_s: float = PATIENCE_S):
+        """Spin until the predicate holds; what it returned."""
+        deadline = time.monotonic() + patience_s
+        while not (result := predicate()):
+            assert time.monotonic() < deadline, f"waited in vain; diagnostics {self._values}, logs {self.logs[-3:]}"
+            self.executor.spin_once(timeout_sec=0.02)
+        return result
+
+    def next_stamp(self, step_ns: int = 100_000_000) -> int:
+        self._stamp_ns += step_ns
+        return self._stamp_ns
+
+    def send(self, pixels, stamp_ns: int | None = None, info=None, encoding: str = "", depth_m=None) -> int:
+        """One frame; its stamp."""
+        stamp_ns = self.next_stamp() if stamp_ns is None else stamp_ns
+        if info is not None:
+            self.info.publish(info)
+        if depth_m is not None:
+            self.sensor.publish(image(depth_m, stamp_ns))
+        self.image.publish(pixels if isinstance(pixels, Image) else image(pixels, stamp_ns, encoding))
+        return stamp_ns
+
+    def result(self, stamp_ns: int) -> dict:
+        """Every topic's message of a frame."""
+
+        def complete():
+            found = {t: [m for m in self.got[t] if messages.stamp_ns(m) == stamp_ns] for t in TOPICS}
+            return found if all(found.values()) else None
+
+        found = self.until(complete)
+        assert {topic: len(of_one) for topic, of_one in found.items()} == dict.fromkeys(TOPICS, 1)
+        return {topic: of_one[0] for topic, of_one in found.items()}
+
+    def diagnostics(self) -> dict[str, str]:
+        """The values of a message published now."""
+        before = self.diagnostics_count
+        self.depth._diagnostics.publish()
+        self.until(lambda: self.diagnostics_count > before)
+        return self._values
+
+    def call(self, kind, name: str, request):
+        client = self.node.create_client(kind, name)
+        self.until(client.service_is_ready)
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+    def set(self, name: str, value):
+        """SetParametersResult of a real call."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        future = self.setter.call_async(request)
+        self.until(future.done)
+        return future.result().results[0]
+
+
+def raw(width: int, height: int, step: int, encoding: str, data: bytes, stamp_ns: int) -> Image:
+    """An Image as it is, right or wrong."""
+    message = Image(header=messages.header(stamp_ns, "lens"), width=width, height=height, step=step, encoding=encoding)
+    message.data = array("B", data)
+    return message

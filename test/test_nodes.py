@@ -1,0 +1,348 @@
+"""The depth node on a real graph: each frame's outputs, its books, bad input, settings, life cycle."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS")
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from ros_graph import FOCAL_PX, SIZE, TOPICS, Graph, camera_info, image, number_of, own_domain, picture, raw  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+from instance_depth_ros import config, geometry  # noqa: E402
+from instance_depth_ros.nodes import messages  # noqa: E402
+from instance_depth_ros.nodes.listening import SequenceGaps  # noqa: E402
+
+own_domain()
+LOST = [f"lost_{reason}" for reason in ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")]
+STEP_M = np.where(np.arange(SIZE[1]) < SIZE[1] // 2, 1.0, 1.5)[None].repeat(SIZE[0], 0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    with Graph() as graph:
+        yield graph
+
+
+@pytest.fixture(scope="module")
+def paired():
+    """A graph with registered depth, and no CameraInfo."""
+    with Graph(use_depth=True) as graph:
+        yield graph
+
+
+def books(graph):
+    """(in, out, lost) once nothing waits any more; they balance."""
+    values = graph.diagnostics()
+    while values["frames_waiting"] != "0":
+        values = graph.diagnostics()
+    frames_in, frames_out = int(values["frames_in"]), int(values["frames_out"])
+    lost = {name: int(values[name]) for name in LOST}
+    assert frames_in == frames_out + sum(lost.values()) and int(values["lost"]) == sum(lost.values())
+    return frames_in, frames_out, lost
+
+
+def fed(graph, send):
+    """Send a frame that gives no result, and wait until it is booked."""
+    frames_in = books(graph)[0]
+    send()
+    graph.until(lambda: books(graph)[0] > frames_in)
+
+
+def good_frame(graph, number=1, size=SIZE):
+    stamp_ns = graph.next_stamp()
+    return graph.result(graph.send(picture(number, size), stamp_ns, camera_info(stamp_ns, size)))
+
+
+def test_each_frame_comes_out_once_on_every_topic_with_its_stamp_and_its_picture(graph):
+    numbers = np.random.default_rng(3).permutation(2**12)[:12]
+    for number in numbers:
+        result = good_frame(graph, int(number))
+        assert {message.header.frame_id for message in result.values()} == {"lens"}
+        overlay = messages.array_from_image(result["depth/overlay"])
+        assert number_of(overlay[:, : SIZE[1]]) == number
+        points = np.frombuffer(result["depth/points"].data, geometry.POINT).reshape(SIZE[0] // 2, SIZE[1] // 2)
+        assert number_of((points["rgb"] >> 8 & 255)[..., None].repeat(2, -1), scale=2) == number
+        depth_m = messages.depth_from_image(result["depth/image"])
+        assert depth_m.shape == SIZE and geometry.valid(depth_m).any()
+        in_png = messages.depth_from_compressed(result["depth/image/compressedDepth"])
+        np.testing.assert_allclose(in_png, depth_m, atol=6e-4)
+        assert result["depth/camera_info"].k[0] == FOCAL_PX
+        source = messages.array_from_image(result["depth/source"])
+        np.testing.assert_array_equal(source > 0, geometry.valid(depth_m))
+
+
+def test_a_flood_is_booked_to_the_last_frame_and_topics_agree(graph):
+    frames_in, frames_out, _ = books(graph)
+    before = {topic: len(graph.got[topic]) for topic in TOPICS}
+    sent = 60
+    for number in range(sent):
+        graph.send(picture(number))
+    good_frame(graph)
+    now_in, now_out, lost = books(graph)
+    assert now_in - frames_in == sent + 1
+    assert lost["lost_overwritten"] + lost["lost_not_received"] > 0
+    stamps = [[messages.stamp_ns(m) for m in graph.got[topic][before[topic] :]] for topic in TOPICS]
+    assert len(stamps[0]) == now_out - frames_out
+    assert all(of_topic == stamps[0] for of_topic in stamps)
+
+
+def wrong_length(stamp_ns):
+    return raw(80, 64, 240, "rgb8", bytes(100), stamp_ns)
+
+
+def unknown_encoding(stamp_ns):
+    return raw(80, 64, 160, "yuv422_yuy3", bytes(80 * 64 * 2), stamp_ns)
+
+
+def depth_as_color(stamp_ns):
+    return image(np.ones(SIZE, np.float32), stamp_ns)
+
+
+def empty(stamp_ns):
+    return raw(0, 0, 0, "rgb8", b"", stamp_ns)
+
+
+@pytest.mark.parametrize(
+    "bad, said",
+    [(wrong_length, "100 bytes"), (unknown_encoding, "cv_bridge"), (depth_as_color, "remapping"), (empty, "0x0")],
+)
+def test_a_bad_picture_is_counted_and_explained_once(graph, bad, said):
+    _, _, lost = books(graph)
+    for _ in range(3):
+        fed(graph, lambda: graph.send(bad(graph.next_stamp())))
+    good_frame(graph)
+    assert books(graph)[2]["lost_invalid"] == lost["lost_invalid"] + 3
+    assert len([text for text in graph.logs if "frame skipped" in text and said in text]) == 1
+
+
+@pytest.mark.parametrize("focal_px", [0.0, float("nan")])
+def test_unusable_intrinsics_are_counted_and_explained(graph, focal_px):
+    _, _, lost = books(graph)
+    stamp_ns = graph.next_stamp()
+    fed(graph, lambda: graph.send(picture(1), stamp_ns, camera_info(stamp_ns, focal_px=focal_px)))
+    assert books(graph)[2]["lost_invalid"] == lost["lost_invalid"] + 1
+    graph.until(lambda: any(f"got fx={focal_px}" in text for text in graph.logs))
+    good_frame(graph)
+
+
+def test_another_size_begins_anew(graph):
+    good_frame(graph, size=(96, 128))
+    assert graph.diagnostics()["last_reset"] == "size changed"
+    good_frame(graph)
+
+
+def test_stamps_that_go_back_begin_anew_and_come_out(graph):
+    good_frame(graph)
+    resets = int(graph.diagnostics()["resets"])
+    result = graph.result(graph.send(picture(1), stamp_ns=5_000))
+    assert messages.stamp_ns(result["depth/points"]) == 5_000
+    assert int(graph.diagnostics()["resets"]) == resets + 1
+
+
+def test_reset_service_drops_the_memory(graph):
+    first = messages.depth_from_image(good_frame(graph, 7)["depth/image"])
+    good_frame(graph, 2000)
+    assert graph.call(Trigger, "depth/reset", Trigger.Request()).success
+    again = messages.depth_from_image(good_frame(graph, 7)["depth/image"])
+    assert graph.call(Trigger, "depth/reset", Trigger.Request()).success
+    anew = messages.depth_from_image(good_frame(graph, 7)["depth/image"])
+    np.testing.assert_array_equal(again, anew)
+    assert first.shape == anew.shape
+    assert graph.diagnostics()["last_reset"] == "asked for"
+
+
+def test_a_setting_of_the_start_is_refused_with_the_reason(graph):
+    refused = graph.set("weights", "other")
+    assert not refused.successful and "weights acts at the next start" in refused.reason
+    refused = graph.set("max_depth_m", -3.0)
+    assert not refused.successful and "max_depth_m" in refused.reason and "-3" in refused.reason
+    refused = graph.set("fuse", "sometimes")
+    assert not refused.successful and "one of off, replace" in refused.reason
+    assert graph.depth.settings.weights == "random:tiny" and graph.depth.settings.max_depth_m == 80.0
+
+
+def paired_frame(graph, number=1, late_ns=0, **more):
+    stamp_ns = graph.next_stamp(**more)
+    graph.sensor.publish(image(STEP_M, stamp_ns + late_ns))
+    return graph.send(picture(number), stamp_ns)
+
+
+def result_of(topic):
+    return lambda graph: graph.result(paired_frame(graph))[topic]
+
+
+def depth_share(graph):
+    return geometry.valid(messages.depth_from_image(result_of("depth/image")(graph))).mean()
+
+
+def points_left_out(graph):
+    graph.set("fuse", "replace")
+    points = np.frombuffer(result_of("depth/points")(graph).data, geometry.POINT)
+    graph.set("fuse", "off")
+    return int(np.isnan(points["z"]).sum())
+
+
+def unpaired(graph):
+    """Frames lost of those whose depth comes with a stamp 30 ms off."""
+    lost = books(graph)[2]["lost_unpaired"]
+    for _ in range(3):
+        paired_frame(graph, late_ns=30_000_000)
+    graph.result(paired_frame(graph))
+    return books(graph)[2]["lost_unpaired"] - lost
+
+
+def resets_after(*numbers, **stamps):
+    def count(graph):
+        graph.result(paired_frame(graph, 0))
+        before = int(graph.diagnostics()["resets"])
+        for number in numbers:
+            graph.result(paired_frame(graph, number, **stamps))
+        return int(graph.diagnostics()["resets"]) - before
+
+    return count
+
+
+def silence_said(graph):
+    said = f"/camera/color/image_raw for {graph.depth.settings.silence_s:g} s"
+    graph.until(lambda: said in graph.diagnostics()["message"])
+    return graph.diagnostics()["message"]
+
+
+# setting: value, what is observed, what of it must change
+LIVE = {
+    "assumed_fov_deg": (90.0, lambda g: result_of("depth/camera_info")(g).k[0], lambda old, new: new < old),
+    "max_depth_m": (0.1, depth_share, lambda old, new: old > 0 == new),
+    "min_confidence": (1.0, depth_share, lambda old, new: old > 0 == new),
+    "fuse": (
+        "replace",
+        lambda g: messages.array_from_image(result_of("depth/source")(g)).max(initial=0, where=STEP_M == 1),
+        lambda old, new: (old, new) == (2, 1),
+    ),
+    "cloud_stride": (4, lambda g: result_of("depth/points")(g).width, lambda old, new: (old, new) == (40, 20)),
+    "cloud_step_ratio": (5.0, points_left_out, lambda old, new: old > 0 == new),
+    "overlay_max_depth_m": (
+        500.0,
+        lambda g: messages.array_from_image(result_of("depth/overlay")(g))[:, SIZE[1] :].copy(),
+        lambda old, new: (old != new).any(),
+    ),
+    "pair_slop_ms": (50.0, unpaired, lambda old, new: old > 0 == new),
+    "reset_gap_s": (0.5, resets_after(0, 0, step_ns=1_000_000_000), lambda old, new: (old, new) == (0, 2)),
+    "cut_threshold": (0.05, resets_after(15), lambda old, new: (old, new) == (0, 1)),
+    "silence_s": (
+        1.0,
+        silence_said,
+        lambda old, new: "for 3 s" in old and "for 1 s" in new and "0 publishers" not in new,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in config.for_node("depth") if setting.live])
+def test_a_live_setting_acts(paired, name):
+    value, observe, changed = LIVE[name]
+    default = config.BY_NAME[name].default
+    old = observe(paired)
+    assert paired.set(name, value).successful
+    try:
+        new = observe(paired)
+    finally:
+        assert paired.set(name, default).successful
+    assert changed(old, new), (old, new)
+
+
+def test_silence_names_the_topic_its_publishers_and_their_qos(paired):
+    said = silence_said(paired)
+    assert "1 publishers, tester (reliable, volatile)" in said and "subscribed" in said
+    paired.result(paired_frame(paired))
+    paired.until(lambda: any(text.endswith("/camera/color/image_raw again") for text in paired.logs))
+
+
+def state_of(graph):
+    return graph.call(GetState, "depth/get_state", GetState.Request()).current_state.label
+
+
+def change(graph, label):
+    request = ChangeState.Request()
+    request.transition.label = label
+    return graph.call(ChangeState, "depth/change_state", request).success
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"weights": "/nowhere/w.pth"}, "/nowhere/w.pth"),
+        ({"weights": "random:small", "weights_kind": "relative"}, "metric_video_depth_anything_vits.pth"),
+    ],
+)
+def test_configure_refuses_unusable_weights_with_the_way_out(wrong, said):
+    with Graph(active=False, **wrong) as graph:
+        assert not change(graph, "configure")
+        assert state_of(graph) == "unconfigured"
+        graph.until(lambda: any(said in text for text in graph.logs))
+        # Not configured, every setting can be given: this is the next start.
+        assert graph.set("weights", "random:tiny").successful and graph.set("weights_kind", "auto").successful
+        assert change(graph, "configure") and state_of(graph) == "inactive"
+
+
+def test_the_life_cycle_keeps_the_engine_and_frees_it():
+    with Graph() as graph:
+        engine = graph.depth._estimator
+        good_frame(graph)
+        assert change(graph, "deactivate")
+        assert graph.diagnostics()["state"] == "inactive"
+        graph.until(lambda: graph.image.get_subscription_count() == 0)
+        graph.send(picture(1))
+        assert change(graph, "activate") and graph.depth._estimator is engine
+        graph.until(lambda: graph.image.get_subscription_count() == 1)
+        good_frame(graph)
+        assert books(graph)[:2] == (2, 2)
+        assert change(graph, "deactivate") and change(graph, "cleanup")
+        assert graph.depth._estimator is None and state_of(graph) == "unconfigured"
+        assert change(graph, "configure") and change(graph, "activate")
+        graph.until(lambda: graph.image.get_subscription_count() == 1)
+        graph.until(lambda: len(graph.depth._topics.wanted()) == len(TOPICS))
+        good_frame(graph)
+
+
+def test_compressed_pictures_come_in_and_broken_ones_are_counted():
+    with Graph(use_compressed=True) as graph:
+        for _ in range(3):
+            graph.compressed.publish(messages.jpeg(picture(99), messages.header(stamp := graph.next_stamp(), "lens")))
+            overlay = messages.array_from_image(graph.result(stamp)["depth/overlay"])
+            assert number_of(overlay[:, : SIZE[1]]) == 99
+        broken = messages.jpeg(picture(99), messages.header(graph.next_stamp(), "lens"))
+        broken.data = broken.data[:20]
+        graph.compressed.publish(broken)
+        graph.until(lambda: any("cannot be decoded" in text for text in graph.logs))
+        assert books(graph)[2]["lost_invalid"] == 1
+
+
+def test_gaps_in_publication_numbers_are_frames_that_never_arrived():
+    gaps = SequenceGaps()
+    seen = [("a", 5), ("a", 6), ("a", 9), ("b", 40), ("a", 10), ("b", 42), ("b", 1), ("b", 2)]
+    missed = [gaps.missed({"publication_sequence_number": n, "publisher_gid": gid}) for gid, n in seen]
+    assert missed == [0, 0, 2, 0, 0, 1, 0, 0]
+    assert gaps.missed({"publication_sequence_number": None}) == gaps.missed({}) == 0
+
+
+def test_nothing_but_the_nodes_needs_ros():
+    package = Path(config.__file__).parent
+    rooms = sorted(str(path.relative_to(package.parent).with_suffix("")) for path in package.rglob("*.py"))
+    modules = [room.replace("/", ".") for room in rooms if "/nodes/" not in room and not room.endswith("__init__")]
+    code = f"""
+import importlib, sys
+class NoRos:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("rclpy", "message_filters", "launch", "launch_ros") or name.endswith("_msgs"):
+            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
+sys.meta_path.insert(0, NoRos())
+for name in {modules!r}:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        assert error.name.split(".")[0] in ("mujoco", "rerun", "av", "tensorboard"), (name, str(error))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=package.parent)
