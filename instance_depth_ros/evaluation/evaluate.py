@@ -81,7 +81,7 @@ class Evaluation:
         return {
             **network,
             "coverage": network["all"]["coverage"],
-            "tae": known_mean(self._taes),
+            "tae": None if np.isnan(static := known_mean(self._taes)) else static,
             "ece": self._calibration.ece(),
             "train_mean": _short(scores["train_mean"]["all"]),
             "best_constant": {metric: scores[f"constant_{metric}"]["all"][metric] for metric in ("rel", "sigma1")},

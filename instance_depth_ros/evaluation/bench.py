@@ -1,0 +1,149 @@
+"""`instance-depth bench`: how long things take on this machine, as medians; the last line printed is JSON.
+
+Rows: name, ms_p50, ms_p99, fps (of the median), ratio (to another checkout; null).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .. import config, graph
+from ..estimator import Estimator
+from ..frame import Frame
+from ..geometry import Intrinsics, cloud
+from ..provenance import provenance
+from ..run import Supervisor
+
+SIZES = {"480p": (480, 640), "720p": (720, 1280)}
+WARM_UP, RUNS, SLOW_RUNS = 5, 50, 10
+FOV_DEG = 60.0
+FRAME_NS = 33_333_333
+# The graph runs at a pace that leaves the cores idle between frames, lest waiting be measured.
+GRAPH_FPS, BUSY, GRAPH_FRAMES = 5.0, 0.4, 100
+
+
+def main(args: Namespace) -> int:
+    """args: out (a file), settings. Exit status."""
+    observer = _observer()
+    rows = []
+    for row in measure(args.settings, observer):
+        rows.append(row)
+        print(f"{row['name']:32}{row['ms_p50']:9.2f} ms, p99 {row['ms_p99']:.2f} ms", flush=True)
+    result = {**provenance(), "rows": rows}
+    out = Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result))
+    return 0
+
+
+def _observer() -> type | None:
+    """Before anything else: rclpy from wheels starts the interpreter anew when it is first imported."""
+    try:
+        from ..nodes.observer import Observer
+    except ImportError as error:
+        print(f"no rows graph_*: there is no ROS 2 here ({error})")
+        return None
+    return Observer
+
+
+def measure(settings: dict, observer: type | None) -> Iterator[dict]:
+    """All rows, each as soon as it is known; settings: of the depth node."""
+    slowest_ms = 0.0
+    for precision in ("auto", "fp32", "bf16"):
+        for estimated in estimator_rows(settings | {"precision": precision}):
+            slowest_ms = max(slowest_ms, estimated["ms_p50"])
+            yield estimated
+    yield cloud_row()
+    yield official_row(settings)
+    if observer:
+        fps = min(GRAPH_FPS, 1e3 * BUSY / slowest_ms)
+        yield from (graph_row(settings, size, fps, observer) for size in SIZES)
+
+
+def estimator_rows(settings: dict) -> Iterator[dict]:
+    """The whole estimator at each size; of a fixed precision the network too, of auto the stages around it."""
+    estimator, precision = Estimator(config.make("depth", **settings)), settings["precision"]
+    name = estimator.engine.config.name
+    for size in SIZES:
+        stages = stage_times(estimator, *SIZES[size], RUNS)
+        if precision == "auto":
+            yield row(f"estimator_{name}_{size}", stages["estimator"])
+            yield from (row(f"{stage}_{size}", stages[stage]) for stage in ("preprocess", "upsample", "finish"))
+        else:
+            yield from (row(f"{part}_{name}_{size}_{precision}", stages[part]) for part in ("estimator", "network"))
+
+
+def official_row(settings: dict) -> dict:
+    """The network of the official Small weights at the size that a robot could use."""
+    small = {"weights": "random:small", "precision": "fp32", "network_short_side": 252}
+    estimator = Estimator(config.make("depth", **settings | small))
+    return row("stream_small_252x448_fp32", stage_times(estimator, *SIZES["720p"], SLOW_RUNS)["estimator"])
+
+
+def cloud_row() -> dict:
+    """The cloud as published by default, every second pixel of 720p."""
+    height, width = SIZES["720p"]
+    color, lens = picture(height, width), Intrinsics.from_fov(width, height, FOV_DEG)
+    depth_m = np.linspace(30, 3, height, dtype=np.float32)[:, None].repeat(width, 1)
+    return row("cloud_720p", [_timed(lambda: cloud(depth_m, lens, color)) for _ in range(WARM_UP + RUNS)][WARM_UP:])
+
+
+def graph_row(settings: dict, size: str, fps: float, observer: type) -> dict:
+    """Received to published without the estimator, in a depth node fed by a camera node and watched by an observer.
+
+    The observer subscribes to depth, confidence and depth's camera_info.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        pictures.mkdir()
+        cv2.imwrite(str(pictures / "0.jpg"), picture(*SIZES[size]))
+        camera = {"camera": "folder", "camera_path": str(pictures), "loop": True, "fps": fps, "frames": GRAPH_FRAMES}
+        supervisor = Supervisor(graph.nodes(settings | camera), logs=Path(folder))
+        with observer() as watching:
+            status = supervisor.run()
+            # The node's last words are on their way.
+            time.sleep(0.5)
+        figures = watching.record.figures.get("depth", {})
+        if status or "graph_ms_p50" not in figures:
+            raise RuntimeError(f"the graph did not run: {(Path(folder) / 'depth.log').read_text()[-1000:]}")
+    return _row(f"graph_{size}", *(float(figures[f"graph_ms_{p}"]) for p in ("p50", "p99")))
+
+
+def stage_times(estimator: Estimator, height: int, width: int, runs: int) -> dict[str, list[float]]:
+    """Milliseconds of each run after warming up, by stage and as `estimator`; one stream, so its memory is in use."""
+    color, lens, state = picture(height, width), Intrinsics.from_fov(width, height, FOV_DEG), None
+    times = []
+    for index in range(WARM_UP + runs):
+        start = time.perf_counter()
+        estimate, state = estimator.step(Frame(color, index * FRAME_NS, intrinsics=lens), state)
+        times.append({"estimator": (time.perf_counter() - start) * 1e3, **estimate.timings_ms})
+    return {stage: [run[stage] for run in times[WARM_UP:]] for stage in times[0]}
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """(height, width, 3) uint8: smooth colours, the same each time."""
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def row(name: str, times_ms: list[float]) -> dict:
+    return _row(name, *np.percentile(times_ms, (50, 99)))
+
+
+def _row(name: str, p50: float, p99: float) -> dict:
+    return {"name": name, "ms_p50": round(p50, 3), "ms_p99": round(p99, 3), "fps": round(1e3 / p50, 2), "ratio": None}
+
+
+def _timed(work) -> float:
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1e3

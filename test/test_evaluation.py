@@ -1,0 +1,116 @@
+"""The figures of an evaluation are those of the stream on the robot, and the trivial predictors are what they say."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from instance_depth_ros import config
+from instance_depth_ros.cli import main
+from instance_depth_ros.datasets.shards import Shards, split_scenes
+from instance_depth_ros.estimator import Estimator
+from instance_depth_ros.evaluation import evaluate, trivial
+from instance_depth_ros.evaluation.calibration import Calibration
+from instance_depth_ros.evaluation.metrics import depth_metrics
+from instance_depth_ros.frame import Frame
+from instance_depth_ros.geometry import Intrinsics
+
+SIZE = (96, 128)
+LENS = Intrinsics.from_fov(SIZE[1], SIZE[0], 60)
+
+
+def moment(index, depth_m=4.0):
+    """A wall without people, seen by a camera that stands still; colours move."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    color = np.stack([2 * x - 9 * index, 2 * y, x + y], -1).clip(0, 255).astype(np.uint8)
+    truth_m = np.full(SIZE, depth_m, np.float32)
+    return SimpleNamespace(color=color, depth_m=truth_m, ids=np.zeros(SIZE, np.uint16), world_from_camera=np.eye(4))
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return Estimator(config.make("depth", weights="random:tiny", network_short_side=64, precision="fp32", threads=1))
+
+
+def test_scores_are_those_of_the_stream(estimator):
+    evaluation = evaluate.Evaluation(estimator)
+    evaluation.clip("a", map(moment, range(3)), LENS)
+    evaluation.clip("b", (moment(index, 20.0) for index in range(2)), LENS)
+    result = evaluation.result()
+    means = []
+    for depth_m, count in ((4.0, 3), (20.0, 2)):
+        state, scores = None, []
+        for index in range(count):
+            seen = moment(index, depth_m)
+            estimate, state = estimator.step(Frame(seen.color, index * 100_000_000, intrinsics=LENS), state)
+            scores.append(depth_metrics(estimate.depth_m, seen.depth_m)["rel"])
+        means.append(np.mean(scores))
+    assert result["all"]["rel"] == pytest.approx(np.mean(means))
+    assert result["near"]["rel"] == pytest.approx(means[0])
+    assert (result["clips"], result["frames"], result["near"]["clips"]) == (2, 5, 1)
+    assert result["tae"] is not None and result["memory_none"] is None
+    assert result["ap50"] is None and "occlusion_bands" in result
+
+
+def test_a_constant_is_best_where_the_truth_is_one(estimator):
+    evaluation = evaluate.Evaluation(estimator, without_memory=True)
+    evaluation.clip("wall", map(moment, range(2)), LENS)
+    result = evaluation.result()
+    assert result["best_constant"] == {"rel": 0.0, "sigma1": 1.0}
+    assert result["train_mean"]["rel"] > 0.1
+    assert set(result["memory_none"]) == {"rel", "sigma1"}
+
+
+def test_frames_without_truth_are_passed_over(estimator):
+    evaluation = evaluate.Evaluation(estimator)
+    evaluation.clip("sky", [moment(0), moment(1, np.nan)], LENS)
+    assert evaluation.result()["frames"] == 1
+
+
+def test_calibration_against_hand_computed_bins():
+    """1000 pixels say 0.9 and 600 are right; 1000 say 0.1 and 100 are right: (0.3 + 0) / 2."""
+    truth_m = np.full((2, 1000), 2.0)
+    prediction_m = np.full((2, 1000), 3.0)
+    prediction_m[0, :600], prediction_m[1, :100] = 2.19, 1.81
+    confidence = np.repeat(np.uint8([[230], [26]]), 1000, 1)
+    calibration = Calibration()
+    assert calibration.ece() is None
+    calibration.add(confidence, prediction_m, truth_m, np.ones_like(truth_m, bool))
+    assert calibration.ece() == pytest.approx((230 / 255 - 0.6 + abs(26 / 255 - 0.1)) / 2)
+
+
+def test_training_mean_is_made_of_the_training_clips(tmp_path, monkeypatch):
+    for number, depth_m in enumerate((2.0, 8.0)):
+        folder = tmp_path / "clips" / f"{number:06d}"
+        folder.mkdir(parents=True)
+        np.save(folder / "color.npy", np.zeros((8, 96, 128, 3), np.uint8))
+        np.save(folder / "depth.npy", np.full((8, 96, 128), depth_m, np.float16))
+        lens = {"width": 128, "height": 96, "fx": 99.0, "fy": 99.0, "cx": 63.5, "cy": 47.5, "distortion": []}
+        about = {"stamps_s": [0.0] * 8, "world_from_camera": np.eye(4).tolist(), "intrinsics": lens}
+        (folder / "clip.json").write_text(json.dumps(about))
+    trivial.save_train_mean(Shards(tmp_path / "clips"), tmp_path / "mean.npz")
+    monkeypatch.setattr(trivial, "TRAIN_MEAN", tmp_path / "mean.npz")
+    trivial.train_mean.cache_clear()
+    try:
+        np.testing.assert_allclose(trivial.train_mean(30, 40), np.full((30, 40), 4.0), rtol=2e-3)
+    finally:
+        trivial.train_mean.cache_clear()
+
+
+def test_eval_writes_figures_and_pictures_of_the_held_out_scenes(tmp_path, monkeypatch):
+    try:
+        from instance_depth_ros.simulation import scene  # noqa: F401
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    scenes = split_scenes("sim-val")
+    assert len(scenes) >= 12
+    monkeypatch.setattr(evaluate, "split_scenes", lambda name: scenes[:1])
+    options = ["--weights", "random:tiny", "--network-short-side", "64", "--precision", "fp32", "--threads", "1"]
+    assert main(["eval", "--data", "sim-val", "--frames", "2", "--out", str(tmp_path), *options]) == 0
+    result = json.loads((tmp_path / "sim-val.json").read_text())
+    assert (result["clips"], result["frames"]) == (1, 2)
+    assert result["all"]["coverage"] == 1
+    assert 0 <= result["ece"] <= 1 and result["tae"] >= 0
+    assert result["weights_sha256"] is None and result["renderer"].startswith("MuJoCo")
+    assert (tmp_path / "sim-val.png").stat().st_size > 10_000
