@@ -49,7 +49,7 @@ class CameraNode(Node):
     def close(self) -> None:
         self._closing.set()
         self._reader.stop()
-        self._diagnostics.publish()
+        self._diagnostics.publish_last()
 
     def _on_frame(self, frame) -> None:
         truth = getattr(self._reader.camera, "truth", None)

@@ -52,7 +52,7 @@ class DepthNode(LifecycleNode):
     def close(self) -> None:
         self._stop_streaming()
         self._label = "finalized"
-        self._diagnostics.publish()
+        self._diagnostics.publish_last()
 
     def on_configure(self, state):
         # Here and not above: torch takes seconds, and the node should be seen by then.

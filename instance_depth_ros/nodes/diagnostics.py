@@ -17,6 +17,7 @@ from collections import Counter, deque
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
 
 REASONS = ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")
@@ -24,6 +25,7 @@ REASONS = ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue
 SAME_CLOCK_NS = 10_000_000_000
 WINDOW = 1000
 RATE_WINDOW_S = 5.0
+LAST_WORDS_S = 1.0
 
 
 class Monitor:
@@ -121,6 +123,11 @@ class Diagnostics:
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    def publish_last(self) -> None:
+        """Publish, and wait until everyone has it: the process is about to end."""
+        self.publish()
+        self._publisher.wait_for_all_acked(Duration(seconds=LAST_WORDS_S))
 
 
 def _text(value) -> str:
