@@ -67,14 +67,25 @@ def run(make_node, args=None) -> int:
     # rclpy's own handlers would shut the context down before close() could publish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()
+
+    def on_signal(*_):
+        stop.set()
+        if not spinning:
+            raise KeyboardInterrupt
+
+    spinning = False
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     try:
         try:
             node = make_node()
+        except KeyboardInterrupt:
+            # Loading a network may take long, and there is nothing yet to say goodbye to.
+            return 0
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             return UNUSABLE
+        spinning = True
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not (stop.is_set() or node.ended.is_set()):
