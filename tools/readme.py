@@ -1,0 +1,182 @@
+"""Writes the generated parts of README.md: topics and parameters from the code, figures from docs/figures/*.json.
+
+python tools/readme.py          write them
+python tools/readme.py --take   first copy the results that lie in out/ to docs/figures/
+python tools/readme.py --check  exit 1 if they are stale
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+README, FIGURES = ROOT / "README.md", ROOT / "docs" / "figures"
+# The result in docs/figures/ -> where its command leaves it, and the command.
+RESULTS = {
+    "sim-val": ("out/eval/sim-val.json", "make eval"),
+    "demo": ("out/demo/summary.json", "make demo"),
+    "demo-max": ("out/demo-max/summary.json", "instance-depth demo --rate max --out out/demo-max"),
+    "demo-simulated": (
+        "out/demo-simulated/summary.json",
+        "instance-depth demo --camera simulated --out out/demo-simulated",
+    ),
+    "bench": ("out/bench.json", "make bench"),
+}
+NOTES = {
+    "camera/color/camera_info": "calibration; without it a field of view is assumed, and metres are as good as that",
+    "camera/color/image_raw": "the camera node's output and the depth node's input",
+    "camera/color/image_raw/compressed": "the same as JPEG; input with `use_compressed`",
+    "camera/aligned_depth_to_color/image_raw": "registered sensor depth, millimetres; input with `use_depth`",
+    "simulation/depth/image": "truth of the simulated camera, metres",
+    "simulation/instances": "truth: one id a person, 0 background",
+    "simulation/camera_pose": "truth: the camera in the world",
+    "depth/image": "32FC1, metres along the optical axis, NaN invalid (REP 118)",
+    "depth/image/compressedDepth": "16-bit PNG, millimetres",
+    "depth/camera_info": "calibration of `depth/image`, the last message of each frame",
+    "depth/confidence": "8UC1, 0..255 = 0..1, predicted P(relative error < 10 %); 0 where depth is NaN",
+    "depth/source": "8UC1: 0 none, 1 sensor, 2 network, 3 network brought to the sensor's scale",
+    "depth/points": "organised cloud: x y z, rgb, instance_id (0); no points hang on depth steps",
+    "depth/overlay": "picture and depth side by side, for people",
+    "depth/overlay/compressed": "the same as JPEG",
+}
+
+
+def topics() -> str:
+    kinds = published()
+    if unknown := kinds.keys() ^ NOTES.keys():
+        sys.exit(f"tools/readme.py: NOTES and the topics of nodes/topics.py differ in {', '.join(sorted(unknown))}")
+    lines = ["| topic | type | what |", "|---|---|---|"]
+    lines += [f"| `{name}` | {kinds[name]} | {note} |" for name, note in NOTES.items()]
+    return "\n".join(lines)
+
+
+def published() -> dict[str, str]:
+    """Name and type of all that a camera which gives everything, and an estimate of it, publish."""
+    # First: rclpy from wheels starts the interpreter anew when it is first imported.
+    import rclpy
+
+    from instance_depth_ros import config, frame, geometry
+    from instance_depth_ros.nodes.topics import CameraTopics, DepthTopics
+
+    lens = geometry.Intrinsics.from_fov(2, 2, 60)
+    full = frame.Frame(np.zeros((2, 2, 3), np.uint8), 0, intrinsics=lens, depth_m=np.ones((2, 2), np.float32))
+    rclpy.init()
+    node = rclpy.create_node("readme", start_parameter_services=False, enable_rosout=False)
+    its_own = {publisher.topic_name for publisher in node.publishers}
+    CameraTopics(node, full, truth=True)
+    DepthTopics(node, config.make("depth"))
+    publishers = [publisher for publisher in node.publishers if publisher.topic_name not in its_own]
+    kinds = {p.topic_name.strip("/"): p.msg_type for p in publishers}
+    node.destroy_node()
+    rclpy.shutdown()
+    return {name: f"{kind.__module__.split('.')[0]}/{kind.__name__}" for name, kind in kinds.items()}
+
+
+def parameters() -> str:
+    from instance_depth_ros.config import SETTINGS
+
+    lines = ["| parameter | default | allowed | nodes | acts | what |", "|---|---|---|---|---|---|"]
+    for setting in SETTINGS:
+        default = f"`{str(setting.default).lower()}`" if setting.default != "" else ""
+        acts = "live" if setting.live else "at the next start"
+        cells = (f"`{setting.name}`", default, allowed(setting), ", ".join(setting.nodes), acts, setting.help)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def allowed(setting) -> str:
+    if setting.choices:
+        return ", ".join(setting.choices)
+    bounds = "{:.10g} to {:.10g}".format(*setting.bounds) if setting.bounds else ""
+    return f"{bounds} {setting.unit}".strip()
+
+
+def figures() -> str:
+    """One table a result; where one is not there, the command that makes it."""
+    tables = {"sim-val": accuracy, "demo": demo, "demo-max": demo, "demo-simulated": demo, "bench": bench}
+    parts = []
+    for name, (_, command) in RESULTS.items():
+        path = FIGURES / f"{name}.json"
+        if not path.is_file():
+            parts.append(f"Not measured yet: `{command}`")
+            continue
+        result = json.loads(path.read_text())
+        where = f"`{command}` on {result['machine']}; commit {result['commit']}, {result['date']}:"
+        parts.append(f"{where}\n\n{tables[name](result)}")
+    return "\n\n".join(parts)
+
+
+def accuracy(result: dict) -> str:
+    rows = {
+        "network, 0.1 to 80 m": result["all"],
+        "network, 0.1 to 10 m": result["near"],
+        "training mean per pixel, 0.1 to 80 m": result["train_mean"],
+        "best constant per image given the truth, 0.1 to 80 m": result["best_constant"],
+    }
+    lines = [f"| sim-val, {result['clips']} clips, {result['frames']} frames | REL | sigma1 |", "|---|---|---|"]
+    lines += [f"| {name} | {row['rel']:.3f} | {row['sigma1']:.3f} |" for name, row in rows.items()]
+    others = f"TAE on still pixels {result['tae']:.2f} %; ECE of the confidence {result['ece']:.3f}."
+    return "\n".join([*lines, "", others])
+
+
+def demo(result: dict) -> str:
+    lost = sum(result["lost"].values())
+    rows = {
+        "clip": result["clip"],
+        "frames in, out, lost": f"{result['frames_in']}, {result['frames_out']}, {lost}",
+        "frames/s": f"{result['fps']:.1f}",
+        "latency, median and p99": f"{result['latency_ms_p50']:.0f} ms, {result['latency_ms_p99']:.0f} ms",
+        "first output after": f"{result['first_output_s']:.1f} s",
+        "memory of all nodes": f"{result['rss_mb']} MB",
+        "engine, precision": f"{result['engine']}, {result['precision']}",
+    }
+    if result["rel"] is not None:
+        rows["REL, sigma1 against the truth"] = f"{result['rel']:.3f}, {result['sigma1']:.3f}"
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def bench(result: dict) -> str:
+    lines = ["| row | median ms | p99 ms |", "|---|---|---|"]
+    return "\n".join(lines + [f"| `{r['name']}` | {r['ms_p50']:.1f} | {r['ms_p99']:.1f} |" for r in result["rows"]])
+
+
+def generated(text: str) -> str:
+    """The README with its generated parts as they should be."""
+    for part in (topics, parameters, figures):
+        begin, end = f"<!-- {part.__name__}: made by tools/readme.py -->\n", f"<!-- end of {part.__name__} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        if not after:
+            sys.exit(f"README.md lacks {begin!r} or {end!r}")
+        text = f"{before}{begin}\n{part()}\n\n{end}{after}"
+    return text
+
+
+def take() -> None:
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    for name, (source, _) in RESULTS.items():
+        if (ROOT / source).is_file():
+            shutil.copy(ROOT / source, FIGURES / f"{name}.json")
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--take"], ["--check"]):
+        print(__doc__)
+        return 2
+    sys.path.insert(0, str(ROOT))
+    if arguments == ["--take"]:
+        take()
+    old = README.read_text()
+    new = generated(old)
+    if arguments == ["--check"]:
+        print("README.md is as it should be" if new == old else "README.md is stale: run python tools/readme.py")
+        return int(new != old)
+    README.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
