@@ -85,7 +85,7 @@ SETTINGS = (
             choices=("vda", "none")),
     Setting("reset_gap_s", 2.0, "a longer gap between stamps drops the memory", ("depth",), unit="s",
             bounds=(0.05, 3600.0), live=True),
-    Setting("cut_threshold", 0.5, "how different two frames are to be a scene cut; 1: never", ("depth",),
+    Setting("cut_threshold", 0.4, "how different two frames are to be a scene cut; 1: never", ("depth",),
             bounds=(0.05, 1.0), live=True),
     Setting("assumed_fov_deg", 60.0, "horizontal field of view where no CameraInfo is known", ("depth",), unit="deg",
             bounds=(10.0, 150.0), live=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .geometry import Intrinsics
 from .model.encoder import Downsample, Residual
 from .model.memory import Memory
 from .model.network import DepthNetwork
+from .model.presets import ModelConfig
+from .preprocess import lens_planes, normalise
 
 PROBE = Path(__file__).parent / "weights" / "probe.npz"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -32,44 +36,43 @@ class Engine:
         if threads:
             torch.set_num_threads(threads)
         self.config = network.config
-        self.refused: dict[str, str] = {}
-        self._fp32 = fold_norms(network).eval().to(self.device, memory_format=torch.channels_last)
-        self.network, self.dtype = self._fp32, torch.float32
-        self.precision = self._choose(precision)
         self.name = "eager"
+        self.refused: dict[str, str] = {}
+        # A copy, as the network given may be in training.
+        folded = fold_norms(deepcopy(network).eval()).to(self.device, memory_format=torch.channels_last)
+        self._use(folded, "fp32")
+        if precision == "auto":
+            self._choose(folded)
+        elif precision != "fp32":
+            self._use(reduced(folded, DTYPES[precision]), precision)
 
     @torch.inference_mode()
-    def __call__(self, image: Tensor, lens: Tensor | None, memory: Memory) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, image: Tensor, lens: Tensor | None, memory: Memory | None) -> tuple[Tensor, Tensor | None]:
         """image (B, 3, H, W) float32 normalised, lens (B, 3, H, W) or None -> depth (B, h, w), logit or None; fp32."""
         image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
         lens = None if lens is None else lens.to(self.device, self.dtype)
         return self.network(image, lens, memory)
 
-    def _choose(self, precision: str) -> str:
-        if precision != "auto":
-            self._set(precision)
-            return precision
-        reference, fp32_s = self._probe()
-        best = ("fp32", fp32_s)
+    def _use(self, network: DepthNetwork, precision: str) -> None:
+        self.network, self.precision, self.dtype = network, precision, DTYPES[precision]
+
+    def _choose(self, fp32: DepthNetwork) -> None:
+        reference, least_s = self._probe()
+        best = (fp32, "fp32")
         # fp16 is slower than fp32 on a CPU without half-precision arithmetic; there bf16 is the one to try.
         for name in ("fp16", "bf16") if self.device.type == "cuda" else ("bf16",):
-            self._set(name)
+            self._use(reduced(fp32, DTYPES[name]), name)
             output, seconds = self._probe()
             error = agreement(output, reference)
             if error:
                 self.refused[name] = error
-            elif seconds < best[1]:
-                best = (name, seconds)
-        self._set(best[0])
-        return best[0]
-
-    def _set(self, precision: str) -> None:
-        self.dtype = DTYPES[precision]
-        self.network = self._fp32 if precision == "fp32" else reduced(self._fp32, self.dtype)
+            elif seconds < least_s:
+                best, least_s = (self.network, name), seconds
+        self._use(*best)
 
     def _probe(self) -> tuple[np.ndarray, float]:
         """Depth of the probe clip, streamed, and the median seconds of a frame."""
-        images, lens = probe_inputs(self.config.multiple, self.config.encoder == "conv")
+        images, lens = probe_inputs(self.config)
         memory, outputs, seconds = Memory(), [], []
         for image in images:
             start = time.perf_counter()
@@ -98,22 +101,20 @@ def agreement(output: np.ndarray, reference: np.ndarray) -> str:
     return "" if sigma1 >= AGREE_SIGMA1 and rel <= AGREE_REL else f"sigma1 {sigma1:.4f}, REL {rel:.4f} against fp32"
 
 
-def probe_inputs(multiple: int, with_lens: bool) -> tuple[Tensor, Tensor | None]:
+def probe_inputs(config: ModelConfig) -> tuple[Tensor, Tensor | None]:
     """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W)."""
-    from .geometry import Intrinsics
-    from .preprocess import lens_planes, normalise
-
     with np.load(PROBE) as stored:
         color = stored["color"]
-    height, width = (size // multiple * multiple for size in color.shape[1:3])
+    height, width = (size // config.multiple * config.multiple for size in color.shape[1:3])
     images = normalise(torch.from_numpy(color[:, :height, :width]))
-    if not with_lens:
+    if config.encoder == "vit":
         return images, None
-    return images, torch.from_numpy(lens_planes(Intrinsics.from_fov(width, height, 60.0), 256.0))[None]
+    intrinsics = Intrinsics.from_fov(width, height, 60.0)
+    return images, torch.from_numpy(lens_planes(intrinsics, config.canonical_focal_px))[None]
 
 
 def fold_norms(network: DepthNetwork) -> DepthNetwork:
-    """Batch norms become part of the convolution before them: the same function, half the layers."""
+    """Batch norms become part of the convolution before them, in place: the same function, half the layers."""
     for module in network.modules():
         if isinstance(module, Residual):
             for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
@@ -126,8 +127,6 @@ def fold_norms(network: DepthNetwork) -> DepthNetwork:
 
 def reduced(network: DepthNetwork, dtype: torch.dtype) -> DepthNetwork:
     """A copy in half precision; the last layers stay fp32, as depth needs more than eight bits."""
-    copy = DepthNetwork(network.config)
-    fold_norms(copy.eval()).load_state_dict(network.state_dict(), strict=False)
-    copy = copy.to(next(network.parameters()).device, dtype, memory_format=torch.channels_last)
-    copy.head.scratch.output_conv2.float()
-    return copy
+    half = deepcopy(network).to(dtype)
+    half.head.scratch.output_conv2 = deepcopy(network.head.scratch.output_conv2)
+    return half

@@ -72,9 +72,9 @@ class Estimator:
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Two frames through everything, so that the first real one is not the slow one."""
-        state = None
+        color, lens, state = np.zeros((height, width, 3), np.uint8), Intrinsics.from_fov(width, height, 60.0), None
         for stamp_ns in (0, 1):
-            _, state = self.step(Frame(np.zeros((height, width, 3), np.uint8), stamp_ns), state)
+            _, state = self.step(Frame(color, stamp_ns, intrinsics=lens), state)
 
     def step(self, frame: Frame, state: State | None = None) -> tuple[Estimate, State]:
         """One frame of a stream. state: what the last step returned; None begins a stream."""
@@ -87,7 +87,7 @@ class Estimator:
             image = prepare(frame.color, size, self.engine.config)
             lens = self._lens_planes(lens_of_input)
         with timed(timings, "network"):
-            raw, logit = self.engine(image, lens, state.memory)
+            raw, logit = self.engine(image, lens, None if self.settings.memory == "none" else state.memory)
         with timed(timings, "upsample"):
             raw, confidence = self._full_size(raw, logit, frame.size, lens_of_input)
         with timed(timings, "finish"):
@@ -101,7 +101,7 @@ class Estimator:
         state = state or State()
         if state.size != frame.size:
             state.memory = Memory()
-        elif reason or self.settings.memory == "none":
+        elif reason:
             state.memory.reset()
         state.stamp_ns, state.size, state.thumbnail = frame.stamp_ns, frame.size, view
         return state, reason
@@ -137,16 +137,16 @@ class Estimator:
             return None
         if self._lens is None or self._lens[0] != intrinsics:
             planes = torch.from_numpy(lens_planes(intrinsics, config.canonical_focal_px))[None]
-            self._lens = (intrinsics, planes)
+            self._lens = (intrinsics, planes.to(self.engine.device, self.engine.dtype))
         return self._lens[1]
 
     def _full_size(self, raw: torch.Tensor, logit: torch.Tensor | None, size: tuple[int, int], lens: Intrinsics):
-        """Depth (or disparity) and confidence at the picture's size; ours scaled from the canonical lens to this one."""
+        """Depth (or disparity) and confidence at the picture's size; ours scaled from its lens to this one."""
         if not self.engine.config.ours:
             full = F.interpolate(raw[None].float(), size, mode="bilinear", align_corners=True)[0, 0]
             return F.relu(full).cpu().numpy(), np.full(size, UNKNOWN_CONFIDENCE, np.uint8)
         metres = raw[0] * (lens.focal_px / self.engine.config.canonical_focal_px)
-        sure = torch.sigmoid(logit[0]).mul(255).byte()
+        sure = torch.sigmoid(logit[0]).mul(255).clamp(max=254).byte()  # only a sensor is quite sure
         return tuple(
             cv2.resize(x.cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR) for x in (metres.float(), sure)
         )
@@ -165,10 +165,11 @@ class Estimator:
             measured = valid(frame.depth_m)
             np.copyto(raw, frame.depth_m, where=measured)
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
-        bad = ~(raw <= settings.max_depth_m)
+        bad = ~((raw > 0) & (raw <= settings.max_depth_m))
         if settings.min_confidence > 0:
             bad |= confidence < settings.min_confidence * 255
-        raw[bad], confidence[bad], source[bad] = np.nan, 0, SOURCE_NONE
+        for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
+            np.copyto(array, nothing, where=bad)
         return Estimate(frame.stamp_ns, frame.frame_id, intrinsics, raw, confidence, source, reset=reset)
 
 

@@ -20,9 +20,10 @@ def normalise(color: Tensor) -> Tensor:
 
 
 def lens_planes(intrinsics: Intrinsics, canonical_focal_px: float) -> np.ndarray:
-    """(3, H, W) float32: x/z and y/z of each pixel's ray, and log(focal / canonical focal)."""
+    """(3, H, W) float32: x/z and y/z of each pixel's ray, 0 where there is none, and log(focal / canonical focal)."""
     planes = np.empty((3, intrinsics.height, intrinsics.width), np.float32)
-    planes[:2] = rays(intrinsics).transpose(2, 0, 1)
+    # One NaN in a corner would reach every pixel, and stay in the memory.
+    planes[:2] = np.nan_to_num(rays(intrinsics)).transpose(2, 0, 1)
     planes[2] = np.log(intrinsics.focal_px / canonical_focal_px)
     return planes
 
@@ -40,7 +41,7 @@ def official_size(height: int, width: int, short: int, multiple: int = 14) -> tu
     """Video Depth Anything's rule: the short side reaches `short`; beyond 16:9 it shrinks so that the long one fits."""
     ratio = max(height, width) / min(height, width)
     if ratio > 1.78:
-        short = round(int(short * 1.777 / ratio) / multiple) * multiple
+        short = max(multiple, round(int(short * 1.777 / ratio) / multiple) * multiple)
     scale = short / min(height, width)
 
     def fit(side: int) -> int:
@@ -55,11 +56,8 @@ def prepare(color: np.ndarray, size: tuple[int, int], config: ModelConfig) -> Te
 
     Ours averages over the pixels that fall together; the official network was trained behind a cubic filter in float.
     """
-    height, width = size
     if config.ours:
-        resized = cv2.resize(color, (width, height), interpolation=cv2.INTER_AREA)
-    elif color.shape[:2] != size:
-        resized = cv2.resize(color.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        resized = cv2.resize(color, size[::-1], interpolation=cv2.INTER_AREA)
     else:
-        resized = color
+        resized = cv2.resize(color.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
     return normalise(torch.from_numpy(resized))[None]

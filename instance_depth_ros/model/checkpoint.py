@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -41,10 +40,10 @@ def load(weights: str) -> tuple[DepthNetwork, str]:
     path = resolve(weights)
     tensors, metadata = read(path)
     if "config" in metadata:
-        config, kind = ModelConfig.from_json(metadata["config"]), "metric"
+        config, kind = own_config(path, metadata["config"]), "metric"
     else:
         config = official_config(path, tensors)
-        kind = "metric" if "metric" in path.name else "relative"
+        kind = "metric" if "metric_" in path.name else "relative"
     network = DepthNetwork(config)
     apply(network, tensors, path.name)
     return network.eval(), kind
@@ -65,19 +64,26 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             with safe_open(path, "pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # on a damaged file, parsers raise whatever they stumble over
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: not readable as weights ({reason}); is it cut short? fetch it again") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise CheckpointError(f"{path}: holds {type(tensors).__name__}, not a dictionary of tensors by name")
     return tensors, {}
 
 
+def own_config(path: Path, text: str) -> ModelConfig:
+    try:
+        return ModelConfig.from_json(text)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its config is not one of this version ({error}); export it again") from error
+
+
 def official_config(path: Path, tensors: dict[str, Tensor]) -> ModelConfig:
     """The size by the width of the class token, the one tensor that no other layout shares."""
     token = tensors.get("pretrained.cls_token")
     widths = {PRESETS[size].dims[0]: PRESETS[size] for size in OFFICIAL_SIZES.values()}
-    if token is None or token.shape[-1] not in widths:
+    if token is None or token.ndim != 3 or token.shape[-1] not in widths:
         found = "missing" if token is None else f"of shape {tuple(token.shape)}"
         raise CheckpointError(
             f"{path}: pretrained.cls_token is {found}; expected (1, 1, C) with C one of {sorted(widths)}"

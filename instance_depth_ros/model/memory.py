@@ -46,7 +46,7 @@ class Memory:
         return torch.cat([torch.arange(2, device=device), 2 + ring])
 
     def push(self, keys: list[Tensor], values: list[Tensor]) -> None:
-        """Remember the frame just seen, keys and values (B, N, heads, d) a layer; its place is the oldest recent frame's."""
+        """Remember the frame just seen, keys and values (B, N, heads, d) a layer, in place of the oldest recent one."""
         if self.frames == 0:
             self._fill(keys, values)
         else:

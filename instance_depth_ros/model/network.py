@@ -26,15 +26,16 @@ class DepthNetwork(nn.Module):
         self.pretrained = make_encoder(config)
         self.head = DepthHead(config)
 
-    def forward(self, image: Tensor, lens: Tensor | None, memory: Memory) -> tuple[Tensor, Tensor | None]:
-        """One frame of a stream, remembered in `memory`, which is changed.
+    def forward(self, image: Tensor, lens: Tensor | None, memory: Memory | None) -> tuple[Tensor, Tensor | None]:
+        """One frame of a stream, remembered in `memory`, which is changed; None: a picture by itself.
 
         image: (B, 3, H, W) normalised RGB; lens: (B, 3, H, W) or None for a ViT.
         Returns depth (B, h, w), for the canonical lens where config.ours, and the confidence's logit or None.
         """
-        context = Streaming(memory)
+        context = Streaming(memory or Memory())
         out = self.head(self.pretrained(image, lens), image.shape[0], context)
-        memory.push(context.new_keys, context.new_values)
+        if memory is not None:
+            memory.push(context.new_keys, context.new_values)
         return self._read(out, image.shape[-2:])
 
     def clip(self, images: Tensor, lens: Tensor | None, context: Clip) -> tuple[Tensor, Tensor | None]:

@@ -21,7 +21,7 @@ def offline(frames: int, predict: Callable[[list[int]], np.ndarray], metric: boo
     if frames < 1:
         raise ValueError(f"a video needs at least one frame, got {frames}")
     previous, aligned_key, out = None, None, None
-    for start in range(0, max(frames - OVERLAP, 1), STEP):
+    for start in range(0, frames, STEP):
         indices = list(range(start, start + WINDOW))
         if previous is not None:
             indices[:OVERLAP] = [previous[i] for i in REPEATED]

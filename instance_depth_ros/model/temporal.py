@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,12 @@ class Streaming:
         """Frame 0 sits in slot 0, every later one in the last."""
         return slice(SLOTS - 1, SLOTS) if self.memory.frames else slice(0, 1)
 
+    @cached_property
+    def key_slots(self) -> Tensor:
+        """(32,) the slot of each of the memory's entries and, last, of the current frame; the same for all layers."""
+        past = self.memory.slots(self.memory.keys[0].device)
+        return F.pad(past, (0, 1), value=SLOTS - 1)
+
     def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:
         layer = len(self.new_keys)
         q, k, v = (heads(x[:, 0]) for x in (q, k, v))  # (B, N, heads, d)
@@ -52,8 +59,7 @@ class Streaming:
         self.new_values.append(v)
         if self.memory.frames == 0:
             return (v + heads(slot_v[0])).flatten(-2)[:, None]
-        order = torch.cat([slots := self.memory.slots(q.device), slots.new_tensor([SLOTS - 1])])
-        slot_k, slot_v = heads(slot_k[order]), heads(slot_v[order])  # (S, heads, d)
+        slot_k, slot_v = heads(slot_k[self.key_slots]), heads(slot_v[self.key_slots])  # (S, heads, d)
         past = torch.matmul(self.memory.keys[layer], q.unsqueeze(-1)).squeeze(-1)
         scores = torch.cat([past, (k * q).sum(-1, keepdim=True)], -1) + torch.einsum("bnhd,shd->bnhs", q, slot_k)
         weights = F.softmax(scores.float(), -1).to(v.dtype)  # (B, N, heads, S), the current frame last

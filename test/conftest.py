@@ -1,0 +1,53 @@
+"""Weights that several test files share: the official layout with golden values, and a small lively network."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from goldens.fill import fill
+
+from instance_depth_ros.model import checkpoint
+from instance_depth_ros.model.network import DepthNetwork
+from instance_depth_ros.model.presets import PRESETS
+
+GOLDENS = Path(__file__).parent / "goldens"
+SMALL = replace(
+    PRESETS["tiny"], dims=(16, 16, 32, 64), depths=(1, 1, 1, 1), out_channels=(16, 16, 32, 64), short_side=64
+)
+
+
+def official_shapes(size: str) -> dict[str, tuple[int, ...]]:
+    shapes = json.loads((GOLDENS / "vda_state_dict_shapes.json").read_text())[size]
+    return {key: tuple(shape) for key, shape in shapes.items()}
+
+
+def lively(config=SMALL, seed: int = 0) -> DepthNetwork:
+    """A network in which nothing is zero or one, as if trained: time and norms matter."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = DepthNetwork(config)
+        for name, value in network.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 2)
+            elif name.endswith("running_mean"):
+                value.normal_(0, 0.3)
+            elif name.endswith(("weight", "bias")) and value.unique().numel() == 1:
+                value.add_(torch.randn_like(value) * 0.2)
+        return network.eval()
+
+
+@pytest.fixture(scope="session")
+def official_weights(tmp_path_factory) -> Path:
+    """video_depth_anything_vits.pth with the values of goldens/fill.py."""
+    path = tmp_path_factory.mktemp("official") / "video_depth_anything_vits.pth"
+    torch.save({key: torch.from_numpy(fill(key, shape)) for key, shape in official_shapes("vits").items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def lively_weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("lively") / "lively.safetensors"
+    checkpoint.save(lively(), path, {"name": "lively"}, torch.float32)
+    return path
