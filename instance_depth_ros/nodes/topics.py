@@ -18,6 +18,8 @@ TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instance
 ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
 DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
 
+OVERLAY_WIDTH = 640
+
 
 class Topics:
     """Publishers by relative topic name, each with the one message that it fills again and again."""
@@ -138,9 +140,10 @@ class DepthTopics(Topics):
             self.publish("depth/overlay/compressed", messages.jpeg(picture, stamped))
 
     def _overlay(self, frame, estimate) -> np.ndarray:
-        """(H, 2 W, 3) RGB: the picture and its depth side by side."""
+        """(H/n, 2 W/n, 3) RGB: the picture and its depth side by side; every n-th pixel, enough for people."""
         far_m = self._settings.overlay_max_depth_m or self._farthest_so_far(estimate.depth_m)
-        return np.hstack([frame.color, colored_depth(estimate.depth_m, far_m / 40, far_m)])
+        n = -(-frame.size[1] // OVERLAY_WIDTH)
+        return np.hstack([frame.color[::n, ::n], colored_depth(estimate.depth_m[::n, ::n], far_m / 40, far_m)])
 
     def _farthest_so_far(self, depth_m: np.ndarray) -> float:
         """98 % of the pixels of some frame so far were nearer; it only grows, lest the colours flicker."""
