@@ -92,7 +92,7 @@ def save_pictures(estimator: Estimator, frames: Iterable[Frame], out: Path) -> N
         record.add(Sample(frame.stamp_ns, frame.color, estimate.depth_m, estimate.confidence))
         record.intrinsics = estimate.intrinsics
     depth_video(record, out / "depth.mp4")
-    contact_sheet(record, out / "contact_sheet.png", estimator.settings.camera_path)
+    contact_sheet(record, out / "contact_sheet.png", Path(estimator.settings.camera_path).name)
     print(f"written: {out}/depth/, depth.mp4, contact_sheet.png")
 
 

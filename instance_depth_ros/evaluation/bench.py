@@ -136,7 +136,7 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 def row(name: str, times_ms: list[float]) -> dict:
-    return _row(name, *np.percentile(times_ms, (50, 99)))
+    return _row(name, *map(float, np.percentile(times_ms, (50, 99))))
 
 
 def _row(name: str, p50: float, p99: float) -> dict:
