@@ -29,9 +29,10 @@ class Frame:
     received_ns: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self):
-        if self.color.ndim != 3 or self.color.shape[2] != 3 or self.color.dtype != np.uint8:
-            raise ValueError(f"color must be (H, W, 3) uint8 RGB, got {self.color.shape} {self.color.dtype}")
-        size = self.color.shape[:2]
+        shape = self.color.shape
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or self.color.dtype != np.uint8:
+            raise ValueError(f"color must be (H, W, 3) uint8 RGB and not empty, got {shape} {self.color.dtype}")
+        size = shape[:2]
         if self.depth_m is not None and self.depth_m.shape != size:
             raise ValueError(
                 f"depth_m must be registered to color {size}, got {self.depth_m.shape}; turn on the driver's alignment"

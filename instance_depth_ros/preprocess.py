@@ -11,6 +11,7 @@ from .geometry import Intrinsics, rays
 from .model.presets import ModelConfig
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
+STEEPEST = 4.0  # tangent of 76 degrees: no lens in training is as wide
 
 
 def normalise(color: Tensor) -> Tensor:
@@ -20,10 +21,10 @@ def normalise(color: Tensor) -> Tensor:
 
 
 def lens_planes(intrinsics: Intrinsics, canonical_focal_px: float) -> np.ndarray:
-    """(3, H, W) float32: x/z and y/z of each pixel's ray, 0 where there is none, and log(focal / canonical focal)."""
+    """(3, H, W) float32: x/z and y/z of each pixel's ray and log(focal / canonical focal); finite for every lens."""
     planes = np.empty((3, intrinsics.height, intrinsics.width), np.float32)
-    # One NaN in a corner would reach every pixel, and stay in the memory.
-    planes[:2] = np.nan_to_num(rays(intrinsics)).transpose(2, 0, 1)
+    # A corner without a ray, or at a right angle to the axis, would spoil every pixel and stay in the memory.
+    planes[:2] = np.clip(np.nan_to_num(rays(intrinsics)), -STEEPEST, STEEPEST).transpose(2, 0, 1)
     planes[2] = np.log(intrinsics.focal_px / canonical_focal_px)
     return planes
 

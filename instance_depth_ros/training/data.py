@@ -69,6 +69,8 @@ class Batches(Dataset):
 
     def _clip(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         shard = self.shards[int(rng.integers(len(self.shards)))]
+        if len(shard["color"]) < self.frames:
+            raise ValueError(f"a phase wants clips of {self.frames} frames, the data has some of {len(shard['color'])}")
         start = int(rng.integers(len(shard["color"]) - self.frames + 1))
         part = slice(start, start + self.frames)
         order = -1 if rng.random() < 0.5 else 1  # time runs either way

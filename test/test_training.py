@@ -1,0 +1,190 @@
+"""Training sees true geometry, goes on exactly where it was killed, and ends in weights that run."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL
+
+from instance_depth_ros import config
+from instance_depth_ros.datasets.shards import Shards
+from instance_depth_ros.estimator import Estimator
+from instance_depth_ros.frame import Frame
+from instance_depth_ros.geometry import Intrinsics, rays, unproject
+from instance_depth_ros.model import checkpoint
+from instance_depth_ros.preprocess import lens_planes
+from instance_depth_ros.training import loop
+from instance_depth_ros.training.data import Batches, colour_jitter, crop
+from instance_depth_ros.training.loop import Phase, TrainConfig, Trainer
+
+LENS = replace(Intrinsics.from_fov(96, 72, 70), cy=30.0, fy=75.0)
+NORMAL, OFFSET_M = np.array([0.3, 0.4, 0.87]), 5.0
+FRAMES = 4
+
+
+def plane_depth(lens: Intrinsics) -> np.ndarray:
+    """(H, W) depth of the plane NORMAL . point = OFFSET_M."""
+    ones = np.ones((lens.height, lens.width), np.float32)
+    return (OFFSET_M / (unproject(ones, rays(lens)) @ NORMAL)).astype(np.float32)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    "zoom, corner, size", [(1.0, (0, 0), (72, 96)), (1.6, (0.9, 0.3), (72, 96)), (2.0, (0.2, 1), (80, 64))]
+)
+def test_a_plane_stays_that_plane_through_crop_zoom_and_mirror(zoom, corner, size, mirrored):
+    depth_m = np.stack([plane_depth(LENS)] * 2)
+    color = np.zeros((2, 72, 96, 3), np.uint8)
+    _, depths, lens = crop(color, depth_m, LENS, size, zoom, np.array(corner), mirrored)
+    lens.check(size)
+    assert depths.shape == (2, *size)
+    normal = NORMAL * (-1, 1, 1) if mirrored else NORMAL
+    off_m = unproject(depths[0], rays(lens)) @ normal - OFFSET_M
+    # Depth is picked from the nearest pixel: the ray is off by up to half a pixel of the source.
+    allowed = 0.75 * depths.max() * (np.abs(normal[:2]) / (LENS.fx, LENS.fy)).sum()
+    assert np.abs(off_m).max() < allowed
+    assert abs(off_m.mean()) < 0.1 * allowed  # no shift to one side
+
+
+def test_pictures_and_depth_are_cut_alike():
+    place = np.tile(np.arange(96, dtype=np.uint8), (1, 72, 1))
+    color, depth = np.stack([place] * 3, -1), place.astype(np.float32)
+    for mirrored in (False, True):
+        colors, depths, _ = crop(color, depth, LENS, (36, 48), 1.5, np.array([0.3, 0.7]), mirrored)
+        assert np.abs(colors[..., 0] - depths).max() <= 1
+
+
+def test_lens_planes_are_the_rays_and_the_focal_length():
+    planes = lens_planes(LENS, 50.0)
+    u, v = 80, 10
+    expected = [(u - LENS.cx) / LENS.fx, (v - LENS.cy) / LENS.fy, np.log((LENS.fx * LENS.fy) ** 0.5 / 50)]
+    np.testing.assert_allclose(planes[:, v, u], expected, rtol=1e-5)
+    double = lens_planes(LENS.resized(192, 144), 50.0)
+    np.testing.assert_allclose(double[2] - planes[2, 0, 0], np.log(2), rtol=1e-5)
+
+
+def test_jitter_is_the_same_for_all_frames_of_a_clip():
+    still = np.repeat(np.random.default_rng(0).integers(0, 255, (1, 24, 32, 3), np.uint8), 3, 0)
+    for seed in range(8):
+        out = colour_jitter(still, np.random.default_rng(seed)).astype(float)
+        assert np.abs(out.mean((1, 2)) - out[0].mean((0, 1))).max() < 2
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Three clips of a textured plane that the camera comes closer to."""
+    folder, rng = tmp_path_factory.mktemp("shards"), np.random.default_rng(0)
+    for number in range(3):
+        clip = folder / f"{number:06d}"
+        clip.mkdir()
+        near = np.linspace(1, 0.9, FRAMES + 1, dtype=np.float32)[:, None, None]
+        depth_m = plane_depth(LENS) * near * (1 + number)
+        np.save(clip / "depth.npy", depth_m.astype(np.float16))
+        np.save(clip / "color.npy", rng.integers(0, 255, (FRAMES + 1, 72, 96, 3), np.uint8))
+        about = {
+            "stamps_s": [0.1 * i for i in range(FRAMES + 1)],
+            "world_from_camera": [np.eye(4).tolist()] * (FRAMES + 1),
+        }
+        (clip / "clip.json").write_text(json.dumps(about | {"intrinsics": asdict(LENS)}))
+    return folder
+
+
+def recipe(shards, **changes) -> TrainConfig:
+    phases = (
+        Phase("images", 3, 2, 1, (64, 96), (1.0, 1.5), 1e-3),
+        Phase("clips", 3, 1, FRAMES, (64, 64), (1.0, 1.2), 1e-3, frozen_norm=True),
+    )
+    fields = {"name": "little", "model": "small test network", "data": str(shards), "validation": str(shards)}
+    fields |= {"seed": 5, "phases": phases, "workers": 0, "warm_up": 2, "save_every": 2, "validate_every": 100}
+    return TrainConfig(**fields | changes)
+
+
+class Killed(Exception):
+    pass
+
+
+class Watched(Trainer):
+    """A trainer that keeps its losses and dies when told to."""
+
+    dies_at = None
+
+    def __init__(self, *args):
+        self.curve = {}
+        super().__init__(*args)
+
+    def _train_step(self, batch, phase):
+        if self.step == self.dies_at:
+            raise Killed
+        terms = super()._train_step(batch, phase)
+        self.curve[self.step] = terms
+        return terms
+
+
+@pytest.fixture
+def small_network(monkeypatch):
+    monkeypatch.setitem(loop.PRESETS, "small test network", SMALL)
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(shards, small_network, tmp_path):
+    whole = Watched(recipe(shards), tmp_path / "whole", False)
+    whole.run()
+    first = Watched(recipe(shards), tmp_path / "killed", False)
+    first.dies_at = 5
+    with pytest.raises(Killed):
+        first.run()
+    second = Watched(recipe(shards), tmp_path / "killed", True)
+    assert second.step == 4  # the last save
+    second.run()
+    assert sorted(whole.curve) == list(range(6)) and sorted(second.curve) == [4, 5]
+    assert {**first.curve, **second.curve} == whole.curve
+    files = (tmp_path / "whole/little.safetensors", tmp_path / "killed/little.safetensors")
+    ours, theirs = (checkpoint.read(file)[0] for file in files)
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+
+
+def test_training_lowers_the_loss_and_its_weights_run(shards, small_network, tmp_path):
+    phases = (Phase("images", 40, 2, 1, (64, 96), (1.0, 1.0), 3e-3),)
+    trainer = Watched(recipe(shards, phases=phases, save_every=100, validate_every=40), tmp_path / "run", False)
+    trainer.run()
+    path = tmp_path / "run/little.safetensors"
+    error = [trainer.curve[step]["absolute"] for step in range(40)]
+    assert np.mean(error[-8:]) < 0.5 * np.mean(error[:8])
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {"step", "sigma1", "rel"} <= set(rows[-1]) and rows[-2]["phase"] == "images"
+
+    _, metadata = checkpoint.read(path)
+    assert metadata["name"] == "little" and metadata["steps"] == "40" and metadata["seed"] == "5"
+    shard = Shards(shards)[0]
+    estimator = Estimator(config.make("depth", weights=str(path)))
+    estimate, _ = estimator.step(Frame(np.array(shard["color"][0]), 0, intrinsics=LENS))
+    assert estimate.depth_m.shape == (72, 96) and np.isfinite(estimate.depth_m).any()
+
+
+def test_time_matters_to_the_loss_of_a_clip(shards, small_network, tmp_path):
+    trainer = Watched(recipe(shards), tmp_path / "run", False)
+    trainer.run()
+    assert "temporal" not in trainer.curve[0] and trainer.curve[3]["temporal"] > 0
+
+
+def test_a_step_draws_the_same_whenever_it_is_asked(shards):
+    made = [Batches(Shards(shards), 9, 2, 3, (64, 96), (1.0, 1.5), 64.0, (1, 0)) for _ in range(2)]
+    made[1][3]
+    one, other, next_one = made[0][7], made[1][7], made[0][8]
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert not torch.equal(one["color"], next_one["color"])
+    assert one["color"].shape == (2, 3, 64, 96, 3) and one["depth_m"].shape == (2, 3, 64, 96)
+    lens = one["lens"][0]
+    np.testing.assert_allclose(lens[2, 0, 0].exp() * 64, one["focal_px"][0], rtol=1e-5)
+
+
+def test_clips_shorter_than_a_phase_wants_are_named(shards):
+    with pytest.raises(ValueError, match="clips of 9 frames, the data has some of 5"):
+        Batches(Shards(shards), 1, 1, 9, (64, 96), (1.0, 1.0), 64.0, (1, 0))[0]
+
+
+def test_a_recipe_with_a_misspelt_word_names_file_and_word(tmp_path):
+    (tmp_path / "bad.yaml").write_text("name: x\nmodel: tiny\ndata: a\nvalidation: b\nsede: 1\nphases: []\n")
+    with pytest.raises(ValueError, match="bad.yaml.*sede"):
+        TrainConfig.read(tmp_path / "bad.yaml")
