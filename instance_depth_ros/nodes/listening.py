@@ -14,8 +14,8 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
-# So many missed images, and this share of all, are no accident.
-MISSED_MANY, MISSED_SHARE = 5, 0.1
+# Images that get lost in so many looks on end, and this share of them, are no burst.
+LOSSY_LOOKS, LOSSY_SHARE = 2, 0.1
 LOOK_S = 0.25
 
 
@@ -34,7 +34,8 @@ class Listener:
         self._node, self._kind = node, kind
         self._on_message, self._on_missed, self._silence_s = on_message, on_missed, silence_s
         self._gaps = SequenceGaps()
-        self._arrived = self._missed = 0
+        self._arrived = self._missed = self._lossy_looks = 0
+        self._seen = (0, 0)  # arrived and missed by the last look
         self._last_s, self._silent, self._refused = time.monotonic(), False, ""
         # qos_overrides.<topic>.subscription.* parameters let a user decide.
         options = QoSOverridingOptions.with_default_policies()
@@ -77,10 +78,18 @@ class Listener:
             self.problem = self._why_silent(silence_s)
         elif self._arrived:
             self.problem = ""
-        missed_many = self._missed > max(MISSED_MANY, MISSED_SHARE * self._arrived)
-        if missed_many or (silent and not self._arrived):
-            self._ask_for_reliable()
         self._silent = silent
+        if self._loses_many() or (silent and not self._arrived):
+            self._ask_for_reliable()
+
+    def _loses_many(self) -> bool:
+        arrived, missed = self._arrived - self._seen[0], self._missed - self._seen[1]
+        self._seen = (self._arrived, self._missed)
+        if missed > LOSSY_SHARE * arrived:
+            self._lossy_looks += 1
+        elif arrived:
+            self._lossy_looks = 0
+        return self._lossy_looks >= LOSSY_LOOKS
 
     def _ask_for_reliable(self) -> None:
         offered = {info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)}
@@ -92,7 +101,7 @@ class Listener:
         )
         self._node.destroy_subscription(self._subscription)
         self._subscription = self._subscribe(RELIABLE)
-        self._gaps, self._arrived, self._missed = SequenceGaps(), 0, 0
+        self._gaps, self._lossy_looks = SequenceGaps(), 0
 
     def _why_silent(self, silence_s: float) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
