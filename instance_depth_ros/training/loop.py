@@ -266,6 +266,7 @@ class Trainer:
             "name": self.config.name,
             "steps": str(self.step),
             "seed": str(self.config.seed),
+            "clips": str(len(self.train_shards)),
             "commit": commit() or "unknown",
         }
         checkpoint.save(self.averaged(), path, metadata)
