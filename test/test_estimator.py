@@ -18,7 +18,7 @@ from instance_depth_ros.geometry import Intrinsics, rays
 from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.memory import Memory
 from instance_depth_ros.model.presets import PRESETS
-from instance_depth_ros.preprocess import lens_planes, network_size, prepare
+from instance_depth_ros.preprocess import DEVIATION, lens_planes, network_size, normalise, prepare
 
 FRAME_NS = 33_000_000
 HEIGHT, WIDTH = 72, 96
@@ -238,6 +238,15 @@ def test_what_is_no_picture_is_refused_with_its_shape(color):
 def test_official_input_sizes_are_multiples_of_14(size):
     height, width = network_size(*size, PRESETS["small"])
     assert height >= 14 and width >= 14 and height % 14 == width % 14 == 0
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (1081, 1919), (540, 2200)])
+def test_a_large_picture_is_averaged_where_it_lies(size):
+    tiny = PRESETS["tiny"]
+    color, (height, width) = clip(1, *size)[0], network_size(*size, tiny)
+    at_once = cv2.resize(color.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    off = (prepare(color, (height, width), tiny)[0] - normalise(torch.from_numpy(at_once))).abs().mean()
+    assert off < 1.5 / 255 / min(DEVIATION)  # grey levels
 
 
 @pytest.mark.parametrize("order", [np.s_[..., ::-1], np.s_[::-1, :], np.s_[:, ::-1]])
