@@ -74,12 +74,13 @@ class Batches(Dataset):
         start = int(rng.integers(len(shard["color"]) - self.frames + 1))
         part = slice(start, start + self.frames)
         order = -1 if rng.random() < 0.5 else 1  # time runs either way
+        least, most = self.zoom  # mostly near the least: it will see whole pictures
         color, depth_m, intrinsics = crop(
             shard["color"][part][::order],
             shard["depth_m"][part][::order],
             shard["intrinsics"],
             self.size,
-            rng.uniform(*self.zoom),
+            least + (most - least) * rng.random() ** 2,
             rng.random(2),
             bool(rng.random() < 0.5),
         )
