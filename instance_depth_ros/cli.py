@@ -116,7 +116,7 @@ def _bench(parser: argparse.ArgumentParser) -> None:
 # verb -> the module whose main(args) does it, a line of help, its options
 VERBS = {
     "run": ("run", "start the graph where no ROS installation exists: the same nodes, as processes", _run),
-    "demo": ("demo", "a real video through the real graph, with pictures and figures of it", _demo),
+    "demo": ("demo.main", "a real video through the real graph, with pictures and figures of it", _demo),
     "video": ("video", "depth of a video, without ROS", _video),
     "simulate": ("simulation.generate", "write simulated clips with their truth, to train on", _simulate),
     "train": ("training.loop", "train weights on simulated scenes", _train),

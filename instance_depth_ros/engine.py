@@ -15,8 +15,8 @@ from .geometry import Intrinsics
 from .model.encoder import Downsample, Residual
 from .model.memory import Memory
 from .model.network import DepthNetwork
+from .model.preprocess import lens_planes, normalise
 from .model.presets import ModelConfig
-from .preprocess import lens_planes, normalise
 
 PROBE = Path(__file__).parent / "weights" / "probe.npz"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

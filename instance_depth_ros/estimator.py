@@ -19,8 +19,8 @@ from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
 from .geometry import Intrinsics, valid
 from .model import checkpoint
 from .model.memory import Memory
-from .preprocess import lens_planes, network_size, prepare
-from .scene_cut import difference, thumbnail
+from .model.preprocess import lens_planes, network_size, prepare
+from .model.scene_cut import difference, thumbnail
 
 log = logging.getLogger(__name__)
 UNKNOWN_CONFIDENCE = 128  # official weights do not say how sure they are

@@ -18,14 +18,14 @@ from . import config
 from .cameras import Camera, open_camera
 from .cameras.folder import DEFAULT_FPS
 from .cameras.video import open_video
-from .demo_pictures import contact_sheet, depth_video
+from .demo.pictures import contact_sheet, depth_video
+from .demo.record import Record, Sample
 from .estimator import Estimator
 from .frame import Frame
 from .geometry import millimetres_from_depth
 from .model.offline import WINDOW, offline
+from .model.preprocess import network_size, prepare
 from .model.temporal import Clip
-from .preprocess import network_size, prepare
-from .record import Record, Sample
 
 SAY_EVERY_S = 2.0
 

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from instance_depth_ros import clip, config
+from instance_depth_ros import config
 from instance_depth_ros.cameras import CameraError, open_camera
 from instance_depth_ros.cameras.calibration import fit, load_camera_info
 from instance_depth_ros.cameras.webcam import stamp_of
+from instance_depth_ros.demo import clip
 
 av = pytest.importorskip("av", reason="PyAV reads videos and streams")
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from instance_depth_ros.demo_pictures import contact_sheet, depth_video
+from instance_depth_ros.demo.pictures import contact_sheet, depth_video
+from instance_depth_ros.demo.record import SAMPLES, Record, Sample, depth_code, depth_from_code
 from instance_depth_ros.geometry import Intrinsics
-from instance_depth_ros.record import SAMPLES, Record, Sample, depth_code, depth_from_code
 
 LENS = Intrinsics.from_fov(160, 120, 60)
 SUMMARY = set(

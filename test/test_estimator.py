@@ -17,8 +17,8 @@ from instance_depth_ros.frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR,
 from instance_depth_ros.geometry import Intrinsics, rays
 from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.memory import Memory
+from instance_depth_ros.model.preprocess import DEVIATION, lens_planes, network_size, normalise, prepare
 from instance_depth_ros.model.presets import PRESETS
-from instance_depth_ros.preprocess import DEVIATION, lens_planes, network_size, normalise, prepare
 
 FRAME_NS = 33_000_000
 HEIGHT, WIDTH = 72, 96

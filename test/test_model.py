@@ -12,9 +12,9 @@ from instance_depth_ros.frame import Frame
 from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.memory import Memory
 from instance_depth_ros.model.offline import offline
+from instance_depth_ros.model.preprocess import network_size, normalise, prepare
 from instance_depth_ros.model.presets import PRESETS
 from instance_depth_ros.model.temporal import Clip
-from instance_depth_ros.preprocess import network_size, normalise, prepare
 
 CLOSE = {"rtol": 0, "atol": 1e-3}
 

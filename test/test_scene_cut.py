@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from instance_depth_ros import config
-from instance_depth_ros.scene_cut import difference, thumbnail
+from instance_depth_ros.model.scene_cut import difference, thumbnail
 
 THRESHOLD = config.make("depth").cut_threshold
 

@@ -14,7 +14,7 @@ from instance_depth_ros.estimator import Estimator
 from instance_depth_ros.frame import Frame
 from instance_depth_ros.geometry import Intrinsics, rays, unproject
 from instance_depth_ros.model import checkpoint
-from instance_depth_ros.preprocess import lens_planes
+from instance_depth_ros.model.preprocess import lens_planes
 from instance_depth_ros.training import loop
 from instance_depth_ros.training.data import Batches, colour_jitter, crop
 from instance_depth_ros.training.loop import Phase, TrainConfig, Trainer

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
+from ..demo.record import Record, Sample
 from ..evaluation.metrics import RANGES, depth_metrics
-from ..record import Record, Sample
 from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info, stamp_ns
 from .pairing import StampPairer
 from .spin import prepare_transport

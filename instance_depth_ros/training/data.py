@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..datasets.shards import Shards
 from ..geometry import Intrinsics
-from ..preprocess import lens_planes
+from ..model.preprocess import lens_planes
 
 MAX_DEPTH_M = 80.0
 

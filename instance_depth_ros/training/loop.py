@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader
 from ..datasets.shards import Shards
 from ..model import checkpoint
 from ..model.network import DepthNetwork
+from ..model.preprocess import normalise
 from ..model.presets import PRESETS
 from ..model.temporal import Clip
-from ..preprocess import normalise
 from ..provenance import commit
 from . import losses
 from .data import MAX_DEPTH_M, Batches

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .evaluation.report import (
+from ..evaluation.report import (
     GAP,
     INK,
     LEGEND,
@@ -22,7 +22,7 @@ from .evaluation.report import (
     text_line,
     tile,
 )
-from .geometry import cloud, valid
+from ..geometry import cloud, valid
 from .record import Record, depth_from_code
 
 ROWS = 6

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, graph
+from .. import config, graph
+from ..provenance import provenance
+from ..run import Supervisor
+from ..shared import shared_file
 from .clip import fetch_demo_clip
-from .demo_pictures import contact_sheet, depth_video
-from .provenance import provenance
-from .run import Supervisor
-from .shared import shared_file
+from .pictures import contact_sheet, depth_video
 
 ENDLESS_CAMERA_FRAMES = 300
 LOG_TAIL = 12
@@ -29,7 +29,7 @@ LOG_TAIL = 12
 def main(args: Namespace) -> int:
     """args: clip, out, settings (names of config.py). 0 when outputs came and were written, else 1."""
     # Before anything else: rclpy from wheels starts the interpreter anew when it is first imported.
-    from .nodes.observer import Observer
+    from ..nodes.observer import Observer
 
     started = time.monotonic()
     out = Path(args.out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from .geometry import Intrinsics, valid
+from ..geometry import Intrinsics, valid
 
 SMALL_WIDTH = 480
 # Small depths are kept as one byte, logarithmic.

@@ -1,6 +1,6 @@
 """The real clip of the demo: OpenCV's vtest.avi, brought from the distribution's package opencv-doc into a cache.
 
-`python -m instance_depth_ros.clip` prints its path.
+`python -m instance_depth_ros.demo.clip` prints its path.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import config
-from .cameras import CameraError, open_camera
+from .. import config
+from ..cameras import CameraError, open_camera
 
 PACKAGE, NAME = "opencv-doc", "vtest.avi"
 THANKS = "vtest.avi: PETS 2009, sequence S2.L1, view 1, University of Reading; for research, with acknowledgement"

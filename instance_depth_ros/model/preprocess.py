@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .geometry import Intrinsics, rays
-from .model.presets import ModelConfig
+from ..geometry import Intrinsics, rays
+from .presets import ModelConfig
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
 STEEPEST = 4.0  # tangent of 76 degrees: no lens in training is as wide
