@@ -78,7 +78,7 @@ SETTINGS = (
     Setting("precision", "auto", "auto: the fastest that agrees with fp32 on a stored probe", ("depth",),
             choices=("auto", "fp32", "bf16", "fp16")),
     Setting("device", "auto", "cpu, cuda, cuda:1, ...; auto: CUDA where there is one", ("depth",)),
-    Setting("threads", 0, "CPU threads of the network; 0: all cores", ("depth",), bounds=(0, 256)),
+    Setting("threads", 0, "CPU threads of the network; 0: all cores but one", ("depth",), bounds=(0, 256)),
     Setting("network_short_side", 0, "short side of the network's input; 0: what the weights were made for",
             ("depth",), unit="px", bounds=(0, 2048)),
     Setting("memory", "vda", "which past frames the network sees; vda: the official rule", ("depth",),

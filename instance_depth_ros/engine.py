@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -33,8 +34,9 @@ class Engine:
 
     def __init__(self, network: DepthNetwork, device: str = "auto", precision: str = "auto", threads: int = 0):
         self.device = choose_device(device)
-        if threads:
-            torch.set_num_threads(threads)
+        # One core is left to the camera and the transport: two threads that wait for each other on a busy pair of
+        # cores are far slower than one (docs/log.md).
+        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
         self.config = network.config
         self.name = "eager"
         self.refused: dict[str, str] = {}

@@ -132,11 +132,10 @@ class Estimator:
 
     def _lens_planes(self, intrinsics: Intrinsics) -> torch.Tensor | None:
         """The network's view of the lens, made once a camera; a ViT takes none."""
-        config = self.engine.config
-        if config.encoder == "vit":
+        if self.engine.config.encoder == "vit":
             return None
         if self._lens is None or self._lens[0] != intrinsics:
-            planes = torch.from_numpy(lens_planes(intrinsics, config.canonical_focal_px))[None]
+            planes = torch.from_numpy(lens_planes(intrinsics, self.engine.config.canonical_focal_px))[None]
             self._lens = (intrinsics, planes.to(self.engine.device, self.engine.dtype))
         return self._lens[1]
 

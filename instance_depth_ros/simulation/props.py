@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from . import textures
-from .stage import Stage
+from .stage import Stage, light_up
 
 _LINE_M = 0.05
 
@@ -25,8 +25,6 @@ def _beside(place, yaw, ahead, side) -> np.ndarray:
 
 def hall(stage: Stage, rng, half, ceiling_m: float, windows: bool, lights=True) -> None:
     """Four walls with doors 2.0 to 2.1 m high, windows, pictures, and a ceiling with lamps."""
-    from .worlds import light_up
-
     looks = []
     for _ in range(rng.integers(1, 4)):
         image, period = (textures.plain, textures.plain, textures.bricks, textures.tiles)[rng.integers(4)](rng)

@@ -121,3 +121,21 @@ class Stage:
             start = model.tex_adr[index]
             model.tex_data[start : start + image.size] = np.ascontiguousarray(image).reshape(-1)
         return model
+
+
+def light_up(stage: Stage, rng, outdoors: bool, ceiling_m: float = 0.0, half=(3, 3)) -> bool:
+    """One to three lights; returns whether they cast shadows."""
+    shadow, tone = bool(rng.random() < 0.5), 1 + rng.uniform(-0.12, 0.12, 3)
+    level = rng.choice([0.35, 0.7, 1.0], p=[0.15, 0.35, 0.5])
+    stage.headlight = (rng.uniform(0.15, 0.4) * max(level, 0.6), rng.uniform(0.05, 0.3))
+    if outdoors:
+        azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(20, 80))
+        to_sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+        stage.light(to_sun * 30, -to_sun, rng.uniform(0.4, 0.8) * level * tone, True, shadow)
+    else:
+        stage.headlight = (rng.uniform(0.3, 0.6) * max(level, 0.6), rng.uniform(0.1, 0.4))
+        for index in range(rng.integers(1, 4)):
+            place = (*rng.uniform(-0.7, 0.7, 2) * half, ceiling_m - 0.1)
+            stage.light(place, (*rng.normal(0, 0.1, 2), -1), rng.uniform(0.25, 0.6) * level * tone, False,
+                        shadow and index == 0)  # fmt: skip
+    return shadow
