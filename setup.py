@@ -37,7 +37,6 @@ setup(
         "simulation": ["mujoco"],
         "viewer": ["rerun-sdk"],
         "video": ["av"],
-        "train": ["tensorboard"],
         "test": ["pytest", "ruff", "websockets"],
     },
     entry_points={

@@ -1,7 +1,7 @@
 """Sets up the virtual environment that `make` uses; needs python3 alone. A finished set-up is found by its stamp file.
 
 Wheels are pinned in requirements/. A sourced ROS installation is used as it is, and so is a torch that the system's
-Python already has; TORCH in the environment asks pip for another build ('torch==2.8.0 --index-url ...', or a wheel).
+Python already has; TORCH in the environment asks pip for another build (a requirement with pip's options, or a wheel).
 """
 
 import argparse
