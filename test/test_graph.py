@@ -137,10 +137,15 @@ def test_a_clip_played_as_fast_as_it_is_taken_comes_out_frame_for_frame(clip):
     camera, depth = watch.values["/camera"], watch.values["/depth"]
     assert camera["frames_out"] == depth["frames_in"] == "40"
     assert int(depth["frames_out"]) + int(depth["lost"]) == 40 and depth["frames_waiting"] == "0"
-    assert sorted(watch.numbers.values()) == list(range(40))
-    assert watch.depth_stamps == sorted(set(watch.depth_stamps)) == watch.info_stamps
-    assert set(watch.depth_stamps) <= set(watch.numbers)
-    assert len(watch.depth_stamps) == int(depth["frames_out"]) >= 36
+    assert int(depth["frames_out"]) >= 36
+    # On a busy machine frames go out before the graph has found the watcher; from then on it sees each in its turn.
+    seen = [watch.numbers[stamp_ns] for stamp_ns in sorted(watch.numbers)]
+    assert seen == list(range(40 - len(seen), 40))
+    assert watch.depth_stamps == sorted(set(watch.depth_stamps))
+    both_watched = max(watch.depth_stamps[0], watch.info_stamps[0], min(watch.numbers))
+    depth_stamps = [stamp_ns for stamp_ns in watch.depth_stamps if stamp_ns >= both_watched]
+    assert depth_stamps == [stamp_ns for stamp_ns in watch.info_stamps if stamp_ns >= both_watched]
+    assert set(depth_stamps) <= set(watch.numbers)
 
 
 def test_a_camera_that_dies_is_started_again_and_depth_lives_on(clip):
