@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from instance_depth_ros.geometry import Intrinsics, rays
 from instance_depth_ros.training import losses
 
 GOLDEN = Path(__file__).parent / "goldens" / "vda_loss.npz"
@@ -90,3 +91,16 @@ def test_confidence_learns_where_depth_is_right():
     logit = torch.zeros_like(truth, requires_grad=True)
     losses.confidence_loss(logit, prediction, truth, everywhere(truth)).backward()
     assert prediction.grad is None and logit.grad.abs().sum() > 0
+
+
+def test_two_lenses_agree_on_what_both_see():
+    """A tilted plane through a wide lens and a narrow one that looks to the side; then the narrow one 10 % too far."""
+    wide = Intrinsics.from_fov(96, 72, 90.0)
+    narrow = Intrinsics(96, 72, 120.0, 120.0, 80.0, 30.0)
+    lens = torch.stack([torch.from_numpy(rays(one).copy()).permute(2, 0, 1) for one in (wide, narrow)])
+    depth_m = 4 / (1 - 0.3 * lens[:, 0] + 0.2 * lens[:, 1])[:, None]
+    assert losses.lens_agreement(depth_m, lens, everywhere(depth_m)).item() < 1e-3
+    farther = depth_m * torch.tensor([1.0, 1.1])[:, None, None, None]
+    assert losses.lens_agreement(farther, lens, everywhere(depth_m)).item() == pytest.approx(log(1.1), abs=1e-3)
+    apart = lens + torch.tensor([0.0, 9.0])[:, None, None, None]
+    assert losses.lens_agreement(farther, apart, everywhere(depth_m)).item() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -20,6 +21,7 @@ MAX_DEPTH_M = 80.0
 class Batches(Dataset):
     """Item i is the whole batch of step i, made from (seed, i) alone: a resumed run sees what it would have seen.
 
+    views: so many neighbours in the batch show the same moments through different lenses.
     Each item: color (B, T, H, W, 3) uint8, depth_m (B, T, H, W) float32 with NaN, lens (B, 3, H, W), focal_px (B,).
     """
 
@@ -33,16 +35,18 @@ class Batches(Dataset):
         zoom: tuple[float, float],
         canonical_focal_px: float,
         seed: tuple[int, ...],
+        views: int = 1,
     ):
         self.shards, self.steps, self.batch, self.frames = shards, steps, batch, frames
         self.size, self.zoom, self.canonical_focal_px, self.seed = size, zoom, canonical_focal_px, seed
+        self.views = views
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((*self.seed, step))
-        clips = [self._clip(rng) for _ in range(self.batch)]
+        clips = [view for _ in range(self.batch // self.views) for view in self._clip(rng)]
         return {key: torch.from_numpy(np.stack([clip[key] for clip in clips])) for key in clips[0]}
 
     def plain(self, index: int) -> dict[str, Tensor]:
@@ -67,24 +71,27 @@ class Batches(Dataset):
             "focal_px": np.array(intrinsics.focal_px, np.float32),
         }
 
-    def _clip(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def _clip(self, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
+        """`views` crops of the same moments, each with colours of its own: one scene through several lenses."""
         shard = self.shards[int(rng.integers(len(self.shards)))]
         if len(shard["color"]) < self.frames:
             raise ValueError(f"a phase wants clips of {self.frames} frames, the data has some of {len(shard['color'])}")
         start = int(rng.integers(len(shard["color"]) - self.frames + 1))
         part = slice(start, start + self.frames)
         order = -1 if rng.random() < 0.5 else 1  # time runs either way
+        mirrored = bool(rng.random() < 0.5)
         least, most = self.zoom  # mostly near the least: it will see whole pictures
-        color, depth_m, intrinsics = crop(
-            shard["color"][part][::order],
-            shard["depth_m"][part][::order],
-            shard["intrinsics"],
-            self.size,
-            least + (most - least) * rng.random() ** 2,
-            rng.random(2),
-            bool(rng.random() < 0.5),
-        )
-        return self._item(colour_jitter(color, rng), depth_m, intrinsics)
+        for _ in range(self.views):
+            color, depth_m, intrinsics = crop(
+                shard["color"][part][::order],
+                shard["depth_m"][part][::order],
+                shard["intrinsics"],
+                self.size,
+                least + (most - least) * rng.random() ** 2,
+                rng.random(2),
+                mirrored,
+            )
+            yield self._item(colour_jitter(color, rng), depth_m, intrinsics)
 
 
 def crop(

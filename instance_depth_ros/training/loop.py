@@ -36,7 +36,10 @@ NOWHERE_M = 1e6
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training. size (height, width) and zoom (least, most) of the crops; rate: peak learning rate."""
+    """A stretch of training. size (height, width) and zoom (least, most) of the crops; rate: peak learning rate.
+
+    views 2: every clip is seen through two lenses, which must agree.
+    """
 
     name: str
     steps: int
@@ -46,6 +49,7 @@ class Phase:
     zoom: tuple[float, float]
     rate: float
     frozen_norm: bool = False
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class TrainConfig:
     weight_gradient: float = 5.0
     weight_temporal: float = 10.0
     weight_confidence: float = 0.5
+    weight_lens: float = 5.0
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:
@@ -129,6 +134,7 @@ class Trainer:
             phase.zoom,
             PRESETS[config.model].canonical_focal_px,
             (config.seed + begin, self.rank),
+            phase.views,
         )
         loader = DataLoader(
             batches,
@@ -165,7 +171,7 @@ class Trainer:
         self.network.train()
         if phase.frozen_norm:
             freeze_norms(self.network)
-        terms = self._losses(batch, causal_context(phase.frames, self.step))
+        terms = self._losses(batch, causal_context(phase.frames, self.step), phase.views)
         loss = sum(terms.values())
         if not torch.isfinite(loss):
             raise RuntimeError(f"loss is {loss.item()} at step {self.step}: {terms}")
@@ -191,7 +197,7 @@ class Trainer:
             for gradient, part in zip(gradients, parts, strict=True):
                 gradient.copy_(part.view_as(gradient))
 
-    def _losses(self, batch: dict[str, Tensor], context: Clip) -> dict[str, Tensor]:
+    def _losses(self, batch: dict[str, Tensor], context: Clip, views: int) -> dict[str, Tensor]:
         prediction_m, logit, truth_m, mask = self._predict(self.network, batch, context)
         config = self.config
         everything = torch.ones_like(mask)
@@ -202,6 +208,9 @@ class Trainer:
             "gradient": config.weight_gradient * losses.log_gradient(prediction_m, truth_m, mask),
             "confidence": config.weight_confidence * losses.confidence_loss(logit, prediction_m, sky_m, everything),
         }
+        if views == 2:
+            rays = batch["lens"][:, :2, ::2, ::2].to(self.device)
+            terms["lens"] = config.weight_lens * losses.lens_agreement(prediction_m, rays, mask)
         if truth_m.shape[1] > 1:
             terms["temporal"] = config.weight_temporal * losses.log_temporal(prediction_m, truth_m, mask)
         return terms

@@ -33,6 +33,20 @@ def log_gradient(prediction_m: Tensor, truth_m: Tensor, mask: Tensor) -> Tensor:
     return _multi_scale_gradient(difference, mask) / len(SCALES)
 
 
+def lens_agreement(prediction_m: Tensor, lens: Tensor, mask: Tensor) -> Tensor:
+    """Mean |log difference| between two views from one place: items 2k and 2k + 1 of the batch, each through its lens.
+
+    lens (B, 2, H, W): x/z and y/z of the rays of a pinhole. Where the second looks past the first's picture, nothing.
+    """
+    log_depth, first, second = _log(prediction_m), lens[0::2].float(), lens[1::2].float()
+    corners = first[:, :, 0, 0], first[:, :, -1, -1]
+    low, high = (corner[:, :, None, None] for corner in corners)
+    grid = (2 * (second - low) / (high - low) - 1).permute(0, 2, 3, 1)
+    seen_by_first = F.grid_sample(log_depth[0::2], grid, padding_mode="border", align_corners=True)
+    common = mask[1::2] & (grid.abs() <= 1).all(-1)[:, None]
+    return _mean((seen_by_first - log_depth[1::2]).abs(), common)
+
+
 def log_temporal(prediction_m: Tensor, truth_m: Tensor, mask: Tensor, limit: float = 0.05) -> Tensor:
     """Temporal gradient matching of metric clips: in log depth, unaligned, so a breathing scale is seen too."""
     return temporal_gradient(_log(prediction_m), _log(_known(truth_m, mask, 1.0)), mask, limit)
