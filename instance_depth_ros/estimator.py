@@ -88,11 +88,12 @@ class Estimator:
             lens = self._lens_planes(lens_of_input)
         with timed(timings, "network"):
             raw, logit = self.engine(image, lens, None if self.settings.memory == "none" else state.memory)
+        detail_px = frame.size[0] / raw.shape[-2]
         with timed(timings, "upsample"):
             raw, confidence = self._full_size(raw, logit, frame.size, lens_of_input)
         with timed(timings, "finish"):
             estimate = self._estimate(frame, intrinsics, raw, confidence, reset)
-        return replace(estimate, timings_ms=timings), state
+        return replace(estimate, detail_px=detail_px, timings_ms=timings), state
 
     def _follow(self, frame: Frame, state: State | None) -> tuple[State, str]:
         """The state to go on with, and why its memory was dropped, '' if it was not."""

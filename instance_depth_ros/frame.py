@@ -54,6 +54,7 @@ class Estimate:
     disparity: (H, W) float32, affine-invariant inverse depth, for relative weights only.
     confidence: (H, W) uint8, 0..255 = 0..1, predicted P(relative error < 10 %).
     source: (H, W) uint8, SOURCE_*. intrinsics: those used; intrinsics.assumed where they were guessed.
+    detail_px: how many pixels of depth_m were interpolated from one of the network's output.
     reset: why the memory was dropped before this frame ('' when it was not). timings_ms: by stage.
     """
 
@@ -64,5 +65,6 @@ class Estimate:
     confidence: np.ndarray
     source: np.ndarray
     disparity: np.ndarray | None = None
+    detail_px: float = 1.0
     reset: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -145,29 +145,42 @@ def unproject(depth_m: np.ndarray, ray: np.ndarray) -> np.ndarray:
     return np.concatenate([ray * depth_m[..., None], depth_m[..., None]], -1)
 
 
-def depth_steps(depth_m: np.ndarray, ratio: float, stride: int = 1) -> np.ndarray:
-    """Boolean mask of pixels within one pixel of a step: the 3x3 neighbourhood's max / min exceeds 1 + ratio.
+def depth_steps(depth_m: np.ndarray, ratio: float, reach: int = 1) -> np.ndarray:
+    """(H, W) boolean mask of pixels on the way from one surface to another: their depth belongs to neither.
 
-    depth_m: (H, W) float32, NaN invalid; -> (ceil(H/stride), ceil(W/stride)), neighbourhoods at full resolution.
-    Interpolated depth there belongs to neither side; a cloud must leave it out.
+    depth_m: (H, W) float32, NaN invalid. Marked is where, over +-reach pixels, depth changes by more than the share
+    `ratio` beyond what it changes just before or just after: the disparity of a plane, however steep, is linear.
     """
-    kernel = np.ones((3, 3), np.uint8)
-    # Invalid pixels take no part: the maximum sees them as 0, the minimum as farther than anything.
-    far = cv2.patchNaNs(depth_m.copy(), 0.0)
-    cv2.dilate(far, kernel, dst=far)
-    far = far[::stride, ::stride].copy()
-    near = cv2.patchNaNs(depth_m.copy(), 1e30)
-    cv2.erode(near, kernel, dst=near)
-    return far > near[::stride, ::stride] * np.float32(1 + ratio)
+    disparity = 1 / depth_m
+    steps = np.zeros(depth_m.shape, bool)
+    for values, marked in ((disparity, steps), (disparity.T, steps.T)):
+        if len(values) <= 2 * reach:
+            continue
+        one, other = values[: -2 * reach], values[2 * reach :]
+        change = np.abs(other - one)
+        slope = np.full_like(change, np.nan)
+        slope[2 * reach :] = change[: -2 * reach]
+        slope[: -2 * reach] = np.fmin(slope[: -2 * reach], change[2 * reach :])
+        slope[np.isnan(slope)] = 0
+        marked[reach:-reach] |= change - slope > ratio * np.minimum(one, other)
+    return steps
 
 
 def cloud(
-    depth_m: np.ndarray, intrinsics: Intrinsics, color: np.ndarray, stride: int = 2, step_ratio: float = 0.1
+    depth_m: np.ndarray,
+    intrinsics: Intrinsics,
+    color: np.ndarray,
+    stride: int = 2,
+    step_ratio: float = 0.1,
+    detail_px: float = 1.0,
 ) -> np.ndarray:
-    """Organised cloud, (ceil(H/stride), ceil(W/stride)) of POINT; invalid pixels and depth steps are NaN."""
+    """Organised cloud, (ceil(H/stride), ceil(W/stride)) of POINT; invalid pixels and depth steps are NaN.
+
+    detail_px: how many pixels of depth_m were interpolated from one of the network's; steps are as wide.
+    """
     ray = rays(intrinsics, stride)
-    hole = depth_steps(depth_m, step_ratio, stride) | np.isnan(ray[..., 0])
-    z = np.where(hole, np.float32(np.nan), depth_m[::stride, ::stride])
+    z = depth_m[::stride, ::stride].copy()
+    z[depth_steps(z, step_ratio, max(1, round(detail_px / (2 * stride)))) | np.isnan(ray[..., 0])] = np.nan
     points = np.zeros(z.shape, POINT)
     points["z"] = z
     np.multiply(ray[..., 0], z, out=points["x"])

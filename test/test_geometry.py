@@ -119,18 +119,32 @@ def blurred_step(near: float, far: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("stride", (1, 2, 3))
-def test_no_points_hang_between_foreground_and_background(stride):
-    depth_m = blurred_step(2.0, 8.0)
-    points = cloud(depth_m, Intrinsics.from_fov(128, 96, 60), np.zeros((96, 128, 3), np.uint8), stride)
-    z = points["z"][np.isfinite(points["z"])]
-    assert np.all((np.abs(z - 2.0) < 0.05) | (np.abs(z - 8.0) < 0.05))
-    assert (z < 3).sum() > 0.5 * 40 * 32 / stride**2 and (z > 7).sum() > 0.8 * (96 * 128 - 44 * 36) / stride**2
+@pytest.mark.parametrize("far", (2.3, 2.5, 3.0, 8.0))
+def test_no_points_hang_between_foreground_and_background(stride, far):
+    depth_m = blurred_step(2.0, far)
+    lens, color = Intrinsics.from_fov(128, 96, 60), np.zeros((96, 128, 3), np.uint8)
+    z = cloud(depth_m, lens, color, stride, step_ratio=0.1, detail_px=4.0)["z"]
+    z = z[np.isfinite(z)]
+    # What is left belongs to one of the two, to within 0.6 of what counts as a step.
+    assert np.all((np.abs(z / 2 - 1) < 0.06) | (np.abs(z / far - 1) < 0.06))
+    middle = (2 + far) / 2
+    assert (z < middle).sum() > 0.4 * 40 * 32 / stride**2
+    assert (z > middle).sum() > 0.8 * (96 * 128 - 44 * 36) / stride**2
 
 
 def test_a_slanted_floor_is_no_step():
     # Floor seen by a camera 1.5 m up, from 2 to 12 m.
     rows = np.linspace(1 / 12, 1 / 2, 240, dtype=np.float32)
-    assert not depth_steps(np.repeat(1 / rows[:, None], 320, 1), 0.1).any()
+    for reach in (1, 2, 5):
+        assert not depth_steps(np.repeat(1 / rows[:, None], 320, 1), 0.1, reach).any()
+
+
+def test_a_floor_that_falls_away_keeps_its_points_up_to_the_horizon():
+    # A robot's camera 0.3 m up: near the horizon depth grows by far more than 10 % from row to row.
+    rows = np.linspace(-0.05, 0.4, 240)
+    floor = np.where(rows > 0.01, 0.3 / np.maximum(rows, 1e-6), np.nan).astype(np.float32)
+    assert np.nanmax(floor[:-1] / floor[1:]) > 1.15
+    assert not depth_steps(np.repeat(floor[:, None], 320, 1), 0.1, 2).any()
 
 
 def test_missing_depth_is_no_step_and_no_point():
