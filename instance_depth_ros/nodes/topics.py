@@ -130,7 +130,7 @@ class DepthTopics(Topics):
 
     def _cloud(self, frame, estimate) -> np.ndarray:
         stride, step_ratio = self._settings.cloud_stride, self._settings.cloud_step_ratio
-        return cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, step_ratio)
+        return cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, step_ratio, estimate.detail_px)
 
     def _publish_overlay(self, picture, stamped, wanted) -> None:
         if "depth/overlay" in wanted:
