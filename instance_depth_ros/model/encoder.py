@@ -154,7 +154,7 @@ class ResidualEncoder(nn.Module):
             nn.Sequential(Downsample(before, width), *(Residual(width) for _ in range(depth)))
             for before, width, depth in zip(widths, config.dims, config.depths, strict=False)
         )
-        self.blocks = nn.Sequential(*(Block(config.dims[-1], 4) for _ in range(1)))
+        self.blocks = nn.Sequential(Block(config.dims[-1], config.heads))
 
     def forward(self, image: Tensor, lens: Tensor) -> list[Tensor]:
         x = self.stem(torch.cat([image, lens], 1))

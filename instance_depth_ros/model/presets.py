@@ -11,8 +11,8 @@ class ModelConfig:
     """What is needed to build a DepthNetwork.
 
     encoder 'vit': DINOv2 ViT/14 (dims = (width,), depths = (blocks,)). 'conv': residual stages at strides 4, 8, 16,
-    32, which also see each pixel's ray. canonical_focal_px: the focal length the output is metric for; None:
-    the output is taken as it is. short_side: the size it was trained for, in pixels of the network's input.
+    32, which also see each pixel's ray. taps: the blocks of a ViT that are read. canonical_focal_px: the focal length
+    the output is metric for; None: the output is taken as it is. short_side: the size of input it was trained for.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ModelConfig:
 PRESETS = {
     preset.name: preset
     for preset in (
-        ModelConfig("tiny", "conv", (32, 64, 128, 256), (2, 3, 4, 2), 8, (0, 1, 2, 3), 32, (32, 64, 128, 256),
+        ModelConfig("tiny", "conv", (32, 64, 128, 256), (2, 3, 4, 2), 4, (), 32, (32, 64, 128, 256),
                     short_side=256, multiple=32, canonical_focal_px=256.0),
         ModelConfig("small", "vit", (384,), (12,), 6, (2, 5, 8, 11), 64, (48, 96, 192, 384)),
         ModelConfig("base", "vit", (768,), (12,), 12, (2, 5, 8, 11), 128, (96, 192, 384, 768)),

@@ -22,7 +22,7 @@ shape of a scene to be right before its scale is. Licence: Apache-2.0.
 | network | {network}: residual encoder, spatio-temporal DPT head, {parameters:.1f} M parameters, fp16 |
 | input | short side {short_side} px, both sides multiples of {multiple}; RGB, and each pixel's ray |
 | output | depth for a focal length of {focal:g} px at the input, multiplied by focal / {focal:g}; confidence |
-| data | {clips} clips x 8 frames of rooms, courts and plazas, `instance-depth simulate --split train` |
+| data | {clips} clips of rooms, courts and plazas, `instance-depth simulate --split train` |
 | recipe | `instance-depth train --config config/train/tiny.yaml`, seed {seed}, {steps} steps, commit {commit} |
 | sha256 | {sha256} |
 
@@ -31,15 +31,15 @@ shape of a scene to be right before its scale is. Licence: Apache-2.0.
 `instance-depth eval --data sim-val`: {eval_clips} clips, {eval_frames} frames of held-out scenes, streaming,
 metric, no alignment ({machine}, {date}).
 
-| | sigma1 | REL | RMS (m) |
-|---|---|---|---|
+| | sigma1 | REL |
+|---|---|---|
 {figures}
 
 ## The curve
 
 Held-out clips in training size; `images` and `clips` at half size, `full` at the size it runs at.
 
-| step | phase | training: abs. log error | held out: sigma1 | held out: REL |
+| step | phase | training: term `absolute` | held out: sigma1 | held out: REL |
 |---|---|---|---|---|
 {curve}
 """
@@ -73,22 +73,23 @@ def card(run: Path, evaluation: dict) -> str:
 
 
 def _figures(evaluation: dict):
+    best = evaluation["best_constant"]
     for label, result in (
         ("all, 0.1..80 m", evaluation["all"]),
         ("near, 0.1..10 m", evaluation["near"]),
-        ("training mean per pixel, all", evaluation["trivial_mean"]["all"]),
-        ("best constant per image given the truth, all", evaluation["trivial_constant"]["all"]),
+        ("training mean per pixel, all", evaluation["train_mean"]),
+        ("best constant per image given the truth, all", best),
     ):
-        yield f"| {label} | {result['sigma1']:.3f} | {result['rel']:.3f} | {result['rms']:.2f} |"
+        yield f"| {label} | {result['sigma1']:.3f} | {result['rel']:.3f} |"
 
 
 def _curve(rows: list[dict]):
     phase, error = "", float("nan")
     for row in rows:
         if "sigma1" in row:
-            yield f"| {row['step']} | {phase} | {error:.3f} | {row['sigma1']:.3f} | {row['rel']:.3f} |"
+            yield f"| {row['step']} | {phase} | {error:.2f} | {row['sigma1']:.3f} | {row['rel']:.3f} |"
         else:
-            phase, error = row["phase"], row["absolute"] / 10
+            phase, error = row["phase"], row["absolute"]
 
 
 if __name__ == "__main__":
