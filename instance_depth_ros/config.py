@@ -26,6 +26,11 @@ class Setting:
     choices: tuple[str, ...] = ()
     live: bool = False
 
+    @property
+    def span(self) -> str:
+        """The bounds and the unit as people read them; '' without bounds."""
+        return "[{:.10g}, {:.10g}] {}".format(*self.bounds, self.unit).strip() if self.bounds else ""
+
     def check(self, value: Any) -> bool | int | float | str:
         """The value in the setting's type; ValueError names the setting, the value and what is allowed."""
         kind = type(self.default)
@@ -36,7 +41,7 @@ class Setting:
         if type(value) is not kind:
             raise ValueError(f"{self.name} must be {kind.__name__}, got {value!r}")
         if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
-            raise ValueError(f"{self.name} must be in [{self.bounds[0]}, {self.bounds[1]}] {self.unit}, got {value}")
+            raise ValueError(f"{self.name} must be in {self.span}, got {value:.10g}")
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'")
         return value
@@ -61,8 +66,8 @@ SETTINGS = (
     Setting("loop", False, "play a file or folder again and again", ("camera", "depth")),
     Setting("rate", "real", "real: the pace of the recording; max: as fast as frames are taken", ("camera", "depth"),
             choices=("real", "max")),
-    Setting("fps", 0.0, "frames per second asked of a webcam, folder or simulation; 0: its own", ("camera", "depth"),
-            unit="Hz", bounds=(0.0, 240.0)),
+    Setting("fps", 0.0, "frames per second asked of a webcam, or the pace of a file, folder or simulation; 0: its own",
+            ("camera", "depth"), unit="Hz", bounds=(0.0, 240.0)),
     Setting("width", 640, "width asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 7680)),
     Setting("height", 480, "height asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 4320)),
     Setting("frames", 0, "stop after so many frames; 0: at the end", ("camera", "depth"), bounds=(0, 1e9)),
@@ -74,7 +79,8 @@ SETTINGS = (
     Setting("weights", "instance_depth_tiny", "shipped name, or path of a .safetensors or .pth file", ("depth",)),
     Setting("weights_kind", "auto", "what official weights give; auto reads it from a 'metric_' in the file name",
             ("depth",), choices=("auto", "metric", "relative")),
-    Setting("engine", "auto", "how the network runs", ("depth",), choices=("auto", "eager")),
+    Setting("engine", "auto", "how the network runs; auto: the fastest there is, so far eager torch", ("depth",),
+            choices=("auto", "eager")),
     Setting("precision", "auto", "auto: the fastest that agrees with fp32 on a stored probe", ("depth",),
             choices=("auto", "fp32", "bf16", "fp16")),
     Setting("device", "auto", "cpu, cuda, cuda:1, ...; auto: CUDA where there is one", ("depth",)),
@@ -97,8 +103,8 @@ SETTINGS = (
     Setting("cloud_stride", 2, "every n-th pixel becomes a point", ("depth",), unit="px", bounds=(1, 32), live=True),
     Setting("cloud_step_ratio", 0.1, "points on depth steps larger than this share are left out", ("depth",),
             bounds=(0.01, 10.0), live=True),
-    Setting("overlay_max_depth_m", 0.0, "end of the overlay's colours; 0: max_depth_m of the clip so far", ("depth",),
-            unit="m", bounds=(0.0, 1000.0), live=True),
+    Setting("overlay_max_depth_m", 0.0, "end of the overlay's colours; 0: the farthest (98 %) depth seen so far",
+            ("depth",), unit="m", bounds=(0.0, 1000.0), live=True),
     Setting("use_compressed", False, "subscribe to CompressedImage instead of Image", ("depth",)),
     Setting("use_depth", False, "subscribe to registered depth and pair it by stamp", ("depth",)),
     Setting("pair_slop_ms", 15.0, "stamps this close belong to one frame", ("depth",), unit="ms", bounds=(0.0, 1000.0),
