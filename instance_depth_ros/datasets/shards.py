@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from ..geometry import Intrinsics
+from ..shared import shared_file
 
 
 class Shards:
@@ -40,9 +40,6 @@ class Shards:
 
 def split_scenes(name: str) -> list[tuple[str, int]]:
     """(activity, seed) of a fixed split such as sim-val, from config/splits/NAME.txt; drawn with split='val'."""
-    homes = (Path(__file__).parents[2] / "config", Path(sys.prefix) / "share" / "instance_depth_ros" / "config")
-    for path in (home / "splits" / f"{name}.txt" for home in homes):
-        if path.is_file():
-            lines = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
-            return [(activity, int(seed)) for activity, seed in lines]
-    raise FileNotFoundError(f"no split '{name}': looked for splits/{name}.txt in {homes[0]} and {homes[1]}")
+    text = shared_file(f"config/splits/{name}.txt").read_text()
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    return [(activity, int(seed)) for activity, seed in lines]

@@ -20,7 +20,7 @@ from ..geometry import Intrinsics
 from ..model import checkpoint
 from ..provenance import provenance
 from .calibration import Calibration
-from .metrics import RANGES, MetricMean, depth_metrics, known_mean, tae
+from .metrics import MetricMean, depth_metrics, in_range, known_mean, tae
 from .report import picture_sheet
 from .trivial import best_constant_rel, best_constant_sigma1, train_mean
 
@@ -96,12 +96,6 @@ class Evaluation:
         ranked = sorted((row for row in self._rows if in_range(row[1]).any()), key=_rel)
         picks = (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1]))
         picture_sheet([(*pictures, f"{rank}: {label}") for rank, (*pictures, label) in picks], path)
-
-
-def in_range(truth_m: np.ndarray) -> np.ndarray:
-    """Boolean mask of truth within the range `all`."""
-    near_m, far_m = RANGES["all"]
-    return (truth_m >= near_m) & (truth_m <= far_m)
 
 
 def _rel(row: tuple) -> float:

@@ -45,6 +45,12 @@ def depth_metrics(prediction_m: np.ndarray, truth_m: np.ndarray, mask: np.ndarra
     return {name: float(value) for name, value in metrics.items()}
 
 
+def in_range(truth_m: np.ndarray, name: str = "all") -> np.ndarray:
+    """Boolean mask of truth within one of RANGES; invalid truth is in none."""
+    near_m, far_m = RANGES[name]
+    return (truth_m >= near_m) & (truth_m <= far_m)
+
+
 class MetricMean:
     """Averages as the tables do: pixels of a frame, then frames of a clip, then clips; each range by itself."""
 
@@ -53,8 +59,8 @@ class MetricMean:
 
     def add(self, clip: str, prediction_m: np.ndarray, truth_m: np.ndarray, mask: np.ndarray | None = None) -> None:
         """One frame (H, W) of the named clip; a range that the frame's truth does not reach passes it over."""
-        for name, (near, far) in RANGES.items():
-            inside = (truth_m >= near) & (truth_m <= far)
+        for name in RANGES:
+            inside = in_range(truth_m, name)
             if mask is not None:
                 inside &= mask
             if inside.any():

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..geometry import valid
-from .metrics import RANGES, depth_metrics
+from .metrics import RANGES, depth_metrics, in_range
 
 TILE = 320  # width of a picture, pixels
 LEGEND = 64
@@ -73,8 +73,7 @@ def _row(color, truth_m, prediction_m, confidence, label) -> np.ndarray:
     error_legend = _legend(_colors(share, cv2.COLORMAP_INFERNO), error_marks)
     wrong, sure = tile(colored_error(prediction_m, truth_m)), tile(np.repeat(confidence[..., None], 3, -1))
     line = beside(tile(color), *depths, depth_legend(near, far, height), wrong, error_legend, sure)
-    low, high = RANGES["all"]
-    scores = depth_metrics(prediction_m, truth_m, (truth_m >= low) & (truth_m <= high))
+    scores = depth_metrics(prediction_m, truth_m, in_range(truth_m))
     caption = f"{label}   REL {scores['rel']:.3f}   sigma1 {scores['sigma1']:.3f}   RMS {scores['rms']:.2f} m"
     return np.concatenate([line, text_line(caption, line.shape[1])])
 
@@ -83,7 +82,7 @@ def _titles(width: int) -> np.ndarray:
     line = np.full((LINE, width, 3), PAPER, np.uint8)
     left = GAP
     for title in TITLES:
-        _write(line, title, (left, LINE - 8))
+        write_text(line, title, (left, LINE - 8))
         left += TILE + GAP + (LEGEND + GAP if title in ("prediction", "relative error") else 0)
     return line
 
@@ -115,7 +114,7 @@ def _legend(bar: np.ndarray, marks: list[tuple[float, str]]) -> np.ndarray:
     for share, text in marks:
         row = round((1 - share) * (height - 1))
         cv2.line(legend, (BAR, row), (BAR + 4, row), INK, 1)
-        _write(legend, text, (BAR + 7, int(np.clip(row + 4, 10, height - 2))))
+        write_text(legend, text, (BAR + 7, int(np.clip(row + 4, 10, height - 2))))
     return legend
 
 
@@ -136,9 +135,10 @@ def _colors(share: np.ndarray, colormap: int) -> np.ndarray:
 def text_line(text: str, width: int) -> np.ndarray:
     """A line of text on paper."""
     line = np.full((LINE, width, 3), PAPER, np.uint8)
-    _write(line, text, (GAP, LINE - 9))
+    write_text(line, text, (GAP, LINE - 9))
     return line
 
 
-def _write(picture: np.ndarray, text: str, left_bottom: tuple[int, int]) -> None:
-    cv2.putText(picture, text, left_bottom, cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
+def write_text(picture: np.ndarray, text: str, left_bottom: tuple[int, int], ink: tuple[int, int, int] = INK) -> None:
+    """Small letters into a picture, from (column, row) of their baseline's left end."""
+    cv2.putText(picture, text, left_bottom, cv2.FONT_HERSHEY_SIMPLEX, 0.42, ink, 1, cv2.LINE_AA)

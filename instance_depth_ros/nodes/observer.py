@@ -10,16 +10,17 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from ..demo.record import Record, Sample
-from ..evaluation.metrics import RANGES, depth_metrics
-from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info, stamp_ns
-from .pairing import StampPairer
+from ..evaluation.metrics import depth_metrics, in_range
+from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info
+from .pairing import StampPairer, stamp_ns
 from .spin import prepare_transport
 
-BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Large images arrive at a best-effort subscriber only where shared memory has room for them.
+RELIABLE = QoSProfile(depth=5)
 COLOR, DEPTH, CONFIDENCE, TRUTH = (
     "camera/color/image_raw",
     "depth/image",
@@ -45,7 +46,7 @@ class Observer:
         rclpy.init(context=self._context)
         self._node = Node("observer", context=self._context)
         for stream, topic in enumerate(self._topics):
-            self._node.create_subscription(Image, topic, lambda m, s=stream: self._pair(s, m), BEST_EFFORT)
+            self._node.create_subscription(Image, topic, lambda m, s=stream: self._pair(s, m), RELIABLE)
         # The last message of each frame, small enough never to be lost: the frame's time of publication.
         self._node.create_subscription(CameraInfo, "depth/camera_info", self._count, QoSProfile(depth=100))
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._note, QoSProfile(depth=100))
@@ -87,7 +88,6 @@ class Observer:
     def _judge(self, depth_m, truth_m):
         """Every other pixel of every other row is enough for the live figure and costs a quarter."""
         depth_m, truth_m = depth_m[::2, ::2], truth_m[::2, ::2]
-        near_m, far_m = RANGES["all"]
-        scores = depth_metrics(depth_m, truth_m, (truth_m >= near_m) & (truth_m <= far_m))
+        scores = depth_metrics(depth_m, truth_m, in_range(truth_m))
         self.record.rel.append(scores["rel"])
         self.record.sigma1.append(scores["sigma1"])
