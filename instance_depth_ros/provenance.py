@@ -1,4 +1,4 @@
-"""Where a figure comes from: the machine, the commit, the day."""
+"""Where a figure comes from: the commit, the machine, the day."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 def provenance() -> dict[str, str | None]:
-    """machine, commit and date (UTC), for a result file."""
-    return {"machine": machine(), "commit": commit(), "date": f"{datetime.now(timezone.utc):%Y-%m-%d}"}
+    """commit, machine and date (UTC), for a result file."""
+    return {"commit": commit(), "machine": machine(), "date": f"{datetime.now(timezone.utc):%Y-%m-%d}"}
 
 
 def commit() -> str | None:

@@ -4,20 +4,28 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from instance_depth_ros.demo import main
+from instance_depth_ros.demo.main import balance
 from instance_depth_ros.demo.pictures import contact_sheet, depth_video
 from instance_depth_ros.demo.record import SAMPLES, Record, Sample, depth_code, depth_from_code
 from instance_depth_ros.geometry import Intrinsics
 
+ROOT = Path(__file__).resolve().parent.parent
 LENS = Intrinsics.from_fov(160, 120, 60)
-SUMMARY = set(
-    "frames_in frames_out fps latency_ms_p50 latency_ms_p99 lost first_output_s rss_mb engine precision clip machine "
-    "commit date rel sigma1".split()
+SUMMARY = (
+    "frames_in frames_out fps latency_ms_p50 latency_ms_p99 lost first_output_s rss_mb engine precision clip commit "
+    "machine date rel sigma1".split()
 )
+DEPTH_SAID = {"frames_in": "98", "frames_out": "90", "frames_waiting": "0", "lost": "8"} | {
+    f"lost_{reason}": count for reason, count in {"not_received": "5", "overwritten": "3", "invalid": "0"}.items()
+}
 
 
 def moment(stamp_ns, disk_m=4.0):
@@ -74,24 +82,69 @@ def test_the_video_has_each_frame_at_its_time(tmp_path):
     assert times == pytest.approx([0.1 * index for index in range(20)], abs=1e-3)
 
 
+def test_losses_are_those_that_the_nodes_counted():
+    sent, out, lost = balance({"frames_out": "100"}, DEPTH_SAID)
+    assert (sent, out) == (100, 90)
+    assert lost == {"not_received": 7, "overwritten": 3, "invalid": 0}, "two after the last one that arrived"
+
+
+@pytest.mark.parametrize(
+    "sent, said",
+    [("97", {}), ("100", {"frames_waiting": "1"}), ("100", {"frames_out": "89"}), ("100", {"lost_invalid": "1"})],
+    ids=["less sent than came", "one waits", "one vanished", "one too many lost"],
+)
+def test_counts_that_do_not_agree_are_no_figures(sent, said):
+    with pytest.raises(ValueError, match="counts do not agree"):
+        balance({"frames_out": sent}, DEPTH_SAID | said)
+
+
+def test_a_file_camera_without_a_clip_becomes_the_simulated_one(monkeypatch):
+    monkeypatch.setattr(main, "fetch_demo_clip", lambda log: None)
+    for asked in ({}, {"camera": "file"}):
+        chosen = main.choose_camera(asked, "")
+        assert (chosen["camera"], chosen["frames"]) == ("simulated", main.ENDLESS_CAMERA_FRAMES)
+    with pytest.raises(ValueError, match="got camera 'topic'"):
+        main.choose_camera({"camera": "topic"}, "")
+
+
+def test_time_counts_from_the_start_of_the_process_and_not_of_its_last_interpreter():
+    code = """
+import os, sys, time
+if len(sys.argv) < 3:
+    time.sleep(0.5)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], sys.argv[1], "again"])
+from instance_depth_ros.demo.main import process_started
+print(time.monotonic() - process_started())
+"""
+    before = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 0.5 < float(done.stdout) < time.monotonic() - before + 0.1
+
+
 def demo(tmp_path, *options):
     command = [sys.executable, "-m", "instance_depth_ros.cli", "demo", "--out", str(tmp_path / "out"), *options]
     env = {**os.environ, "ROS_DOMAIN_ID": str(60 + os.getpid() % 30), "OMP_NUM_THREADS": "2"}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
 
 
-def test_a_video_through_the_graph(tmp_path):
-    clip = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))
     for index in range(25):
         writer.write(moment(index).color[..., ::-1])
     writer.release()
+    return path
+
+
+def test_a_video_through_the_graph(clip, tmp_path):
     options = ["--clip", str(clip), "--rate", "max", "--window", "none", "--weights", "random:tiny"]
     done = demo(tmp_path, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert set(summary) == SUMMARY
+    assert list(summary) == SUMMARY
     assert summary["frames_in"] == 25 == summary["frames_out"] + sum(summary["lost"].values())
+    assert min(summary["lost"].values()) >= 0
     assert summary["frames_out"] >= 20
     assert summary["clip"] == "clip.avi"
     assert summary["rel"] is None
@@ -99,8 +152,8 @@ def test_a_video_through_the_graph(tmp_path):
         assert (tmp_path / "out" / name).stat().st_size > 1000
 
 
-def test_weights_that_do_not_exist_fail_the_demo_with_their_name(tmp_path):
-    done = demo(tmp_path, "--clip", str(tmp_path / "none.avi"), "--weights", "no_such_weights", "--window", "none")
+def test_weights_that_do_not_exist_fail_the_demo_with_their_name(clip, tmp_path):
+    done = demo(tmp_path, "--clip", str(clip), "--weights", "no_such_weights", "--window", "none")
     assert done.returncode == 1
-    assert "no_such_weights" in done.stderr or "none.avi" in done.stderr
+    assert "no_such_weights" in done.stderr
     assert not (tmp_path / "out" / "summary.json").exists()

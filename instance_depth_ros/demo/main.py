@@ -31,7 +31,7 @@ def main(args: Namespace) -> int:
     # Before anything else: rclpy from wheels starts the interpreter anew when it is first imported.
     from ..nodes.observer import Observer
 
-    started = time.monotonic()
+    started = process_started()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for old in [*out.glob("*.log"), out / "summary.json"]:
@@ -65,7 +65,12 @@ def main(args: Namespace) -> int:
 
 
 def choose_camera(settings: dict, clip: str) -> dict:
-    """The settings with a camera: the one asked for, the given clip, OpenCV's clip, or else the simulated one."""
+    """The settings with a camera: the one asked for, the given clip, OpenCV's clip, or else the simulated one.
+
+    ValueError for topics, which somebody else publishes and which have no end.
+    """
+    if settings.get("camera") == "topic":
+        raise ValueError("the demo starts its own camera, got camera 'topic'; for yours: instance-depth run --viewer")
     if clip and settings.get("camera", "file") in ("file", "folder", "stream", "webcam"):
         return {"camera": "file", "camera_path": clip} | settings
     if settings.get("camera", "file") == "file":
@@ -74,7 +79,8 @@ def choose_camera(settings: dict, clip: str) -> dict:
             calibration = shared_file("config/vtest_camera_info.yaml")
             return settings | {"camera": "file", "camera_path": str(path), "camera_info": str(calibration)}
         print("taking the simulated camera instead (CLIP=video.mp4 plays a video of yours)")
-    return {"frames": ENDLESS_CAMERA_FRAMES} | settings | {"camera": settings.get("camera", "simulated")}
+        settings = settings | {"camera": "simulated"}
+    return {"frames": ENDLESS_CAMERA_FRAMES} | settings
 
 
 def choose_viewer(settings: dict, out: Path) -> bool:
@@ -123,8 +129,9 @@ class LiveLine:
     def _run(self):
         said_page, ticks = False, 0
         while not self._done.wait(0.5):
-            pids = [process.child.pid for process in self.supervisor.processes if process.child]
-            self.rss_mb = max(self.rss_mb, sum(map(resident_mb, pids)))
+            # The supervisor forgets a child that died while this looks.
+            children = [process.child for process in self.supervisor.processes]
+            self.rss_mb = max(self.rss_mb, sum(resident_mb(child.pid) for child in children if child))
             if not said_page:
                 said_page = self._say_page()
             ticks += 1
@@ -164,13 +171,35 @@ def resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6 + sum(resident_mb(int(child)) for child in children)
 
 
-def summarize(record, live: LiveLine, settings: dict) -> dict:
-    """The figures of the run; frames_in = frames_out + the losses."""
-    camera, depth = record.figures.get("camera", {}), record.figures.get("depth", {})
-    frames_in, frames_out = int(camera.get("frames_out", 0)), int(depth.get("frames_out", 0))
+def process_started() -> float:
+    """When this process began, on time.monotonic()'s clock: before Python, and before rclpy started it anew."""
+    since_boot_s = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot_s)
+
+
+def balance(camera: dict[str, str], depth: dict[str, str]) -> tuple[int, int, dict[str, int]]:
+    """frames_in, frames_out and the losses by reason, from the last diagnostics of the two nodes.
+
+    ValueError where what the camera sent is not what the depth node gave and lost, as each counted it for itself.
+    """
+    sent, (frames_in, frames_out, waiting) = (
+        int(camera["frames_out"]), (int(depth[f"frames_{name}"]) for name in ("in", "out", "waiting"))
+    )
     lost = {key.removeprefix("lost_"): int(value) for key, value in depth.items() if key.startswith("lost_")}
-    # Frames lost after the last one that arrived leave no gap that the depth node could see.
-    lost["not_received"] = frames_in - frames_out - sum(n for reason, n in lost.items() if reason != "not_received")
+    # Frames lost before the first that arrived, and after the last, leave no gap that the depth node could see.
+    unseen = sent - frames_in
+    if unseen < 0 or waiting or frames_in != frames_out + sum(lost.values()):
+        raise ValueError(
+            f"the nodes' counts do not agree: camera sent {sent}; depth got {frames_in}, gave {frames_out}, "
+            f"lost {lost}, keeps {waiting}; did a node start anew? The logs say"
+        )
+    return sent, frames_out, lost | {"not_received": lost["not_received"] + unseen}
+
+
+def summarize(record, live: LiveLine, settings: dict) -> dict:
+    """The figures of the run; frames_in = frames_out + the losses. ValueError where that is not so."""
+    depth = record.figures["depth"]
+    frames_in, frames_out, lost = balance(record.figures["camera"], depth)
     duration_s = max(record.arrivals[-1] - record.arrivals[0], 1e-3)
     p50, p99 = np.percentile(record.latencies_ms, (50, 99))
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +12,6 @@ import numpy as np
 
 from ..evaluation.report import (
     GAP,
-    INK,
     LEGEND,
     LINE,
     PAPER,
@@ -21,16 +22,17 @@ from ..evaluation.report import (
     depth_span,
     text_line,
     tile,
+    write_text,
 )
 from ..geometry import cloud, valid
 from .record import Record, depth_from_code
 
 ROWS = 6
-FONT, SMALL_TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 GRID, CAMERA = (225, 225, 225), (200, 30, 30)
 # VP9 (libvpx, BSD) in MP4: every current browser plays it, and no GPL encoder is involved.
 CODEC, OPTIONS = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "30", "b": "0"}
 MILLISECONDS = Fraction(1, 1000)
+SAY_EVERY_S = 2.0
 
 
 def contact_sheet(record: Record, path: Path, title: str) -> None:
@@ -58,7 +60,7 @@ def contact_sheet(record: Record, path: Path, title: str) -> None:
         "cloud from the right side",
     )
     for left, name in zip(columns, names, strict=True):
-        _write(titles, name, (left, LINE - 8))
+        write_text(titles, name, (left, LINE - 8))
     sheet = np.concatenate([text_line(title, width), titles, *lines])
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise OSError(f"could not write {path}")
@@ -99,7 +101,7 @@ class SideView:
         picture[rows[inside], columns[inside]] = np.stack([rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255], -1)
         column, row = (int(np.rint(part)) for part in place(0, 0))
         cv2.drawMarker(picture, (column, row), CAMERA, cv2.MARKER_TRIANGLE_UP, 9, 2)
-        _write(picture, "camera", (max(0, column - 22), row + 18), CAMERA)
+        write_text(picture, "camera", (max(0, column - 22), row + 18), CAMERA)
         return picture
 
     def _grid(self, picture, place):
@@ -107,35 +109,48 @@ class SideView:
         for distance in np.arange(0, self.far_m + step / 2, step):
             column = int(place(distance, 0)[0])
             cv2.line(picture, (column, 0), (column, picture.shape[0]), GRID, 1)
-            _write(picture, f"{distance:g} m away" if distance else "", (column - 30, picture.shape[0] - 6))
+            write_text(picture, f"{distance:g} m away" if distance else "", (column - 30, picture.shape[0] - 6))
         for up in np.arange(np.ceil(self.low_m / step) * step, self.high_m + step / 2, step):
             row = int(place(0, up)[1])
             cv2.line(picture, (0, row), (TILE, row), GRID, 1)
-            _write(picture, f"{up:+g} m" if abs(up) > step / 2 else "", (2, row - 3))
+            write_text(picture, f"{up:+g} m" if abs(up) > step / 2 else "", (2, row - 3))
 
 
 def depth_video(record: Record, path: Path) -> None:
     """An MP4 of a Record's small pictures with their depth and its legend, at the pace of their stamps."""
+    near_m, far_m = depth_span(np.stack([sample.depth_m for sample in record.samples]))
+
+    def picture(jpeg: bytes, png: bytes) -> np.ndarray:
+        color = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        depth = colored_depth(depth_from_code(png), near_m, far_m)
+        return beside(color, depth, depth_legend(near_m, far_m, color.shape[0]))
+
+    write_video(path, ((stamp_ns, picture(jpeg, png)) for stamp_ns, jpeg, png in record.small), len(record.small))
+
+
+def write_video(path: Path, moments: Iterable[tuple[int, np.ndarray]], count: int) -> None:
+    """An MP4 of count moments (stamp_ns, (H, W, 3) RGB), all of one size, in order; says how far it is."""
     try:
         import av
     except ImportError:
         raise RuntimeError("writing a video needs PyAV: pip install 'instance_depth_ros[video]'") from None
-    near_m, far_m = depth_span(np.stack([sample.depth_m for sample in record.samples]))
+    said_s = time.monotonic()
     with av.open(str(path), "w", options={"movflags": "faststart"}) as movie:
-        stream, last_ms = None, -1
-        for stamp_ns, jpeg, png in record.small:
-            color = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-            depth = colored_depth(depth_from_code(png), near_m, far_m)
-            picture = beside(color, depth, depth_legend(near_m, far_m, color.shape[0]))
-            picture = picture[:, : picture.shape[1] // 2 * 2]
+        stream, first_ns, last_ms = None, None, -1
+        for index, (stamp_ns, picture) in enumerate(moments):
+            picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
             if stream is None:
+                first_ns = stamp_ns
                 stream = movie.add_stream(CODEC, rate=30, options=OPTIONS)
                 stream.width, stream.height, stream.pix_fmt = picture.shape[1], picture.shape[0], "yuv420p"
                 stream.time_base = stream.codec_context.time_base = MILLISECONDS
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            last_ms = max(last_ms + 1, (stamp_ns - record.small[0][0]) // 1_000_000)
+            last_ms = max(last_ms + 1, (stamp_ns - first_ns) // 1_000_000)
             frame.pts, frame.time_base = last_ms, MILLISECONDS
             movie.mux(stream.encode(frame))
+            if time.monotonic() - said_s > SAY_EVERY_S:
+                said_s = time.monotonic()
+                print(f"{path.name}: {index + 1} of {count} frames", flush=True)
         movie.mux(stream.encode(None))
 
 
@@ -143,7 +158,3 @@ def _round_step(rough: float) -> float:
     """The nearest of 1, 2, 5, 10, ... to a rough distance between grid lines."""
     steps = [digit * 10.0**power for power in range(-2, 4) for digit in (1, 2, 5)]
     return min(steps, key=lambda step: abs(np.log(step / rough)))
-
-
-def _write(picture, text, left_bottom, ink=INK):
-    cv2.putText(picture, text, left_bottom, FONT, SMALL_TEXT, ink, 1, cv2.LINE_AA)
