@@ -61,6 +61,12 @@ def _checked(setting: config.Setting):
     return check
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
+    return int(text)
+
+
 class _Collect(argparse.Action):
     def __call__(self, parser, namespace, value, option_string=None):
         namespace.settings = {**namespace.settings, self.dest: value}
@@ -88,10 +94,15 @@ def _video(parser: argparse.ArgumentParser) -> None:
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", default="train", choices=("train", "val", "test"), help="splits share no scene")
-    parser.add_argument("--clips", type=int, required=True, metavar="N", help="clips in all; those there are kept")
+    many_or_one = parser.add_mutually_exclusive_group(required=True)
+    many_or_one.add_argument("--clips", type=_count, metavar="N", help="clips in all; those there are kept")
+    many_or_one.add_argument("--activity", choices=config.ACTIVITIES, help="instead: one clip, of this scene")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the clips go")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes; 0: one a core")
+    parser.add_argument("--split", default="train", choices=("train", "val", "test"), help="splits share no scene")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="with --clips: processes; 0: one a core")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="with --activity: which of its scenes")
+    parser.add_argument("--frames", type=_count, default=60, metavar="N", help="with --activity: how many, 10 a second")
+    parser.add_argument("--preview", action="store_true", help="with --activity: an MP4 of colour, depth and people")
 
 
 def _train(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,12 @@
 """The simulation gives truth: the same scene twice, exact depth, people of human size, splits that share nothing."""
 
+import av
 import numpy as np
 import pytest
 
 from instance_depth_ros import config, geometry
 from instance_depth_ros.cameras import open_camera
+from instance_depth_ros.cli import main
 from instance_depth_ros.datasets.shards import Shards, split_scenes
 from instance_depth_ros.simulation.generate import write_scene
 
@@ -120,8 +122,31 @@ def test_clips_written_are_clips_read(tmp_path):
     np.testing.assert_array_equal(clip["color"][7], moment.color)
     np.testing.assert_allclose(clip["depth_m"][7].astype(np.float32), moment.depth_m, rtol=1e-3)
     np.testing.assert_allclose(clip["world_from_camera"][7], moment.world_from_camera)
-    with pytest.raises(FileNotFoundError, match="generate"):
+    with pytest.raises(FileNotFoundError, match="instance-depth simulate"):
         Shards(tmp_path / "none")
+
+
+def test_one_scene_is_a_clip_with_a_preview_of_colour_depth_and_people(tmp_path):
+    asked = ["simulate", "--activity", "court", "--seed", "3", "--frames", "4", "--out", str(tmp_path), "--preview"]
+    assert main(asked) == 0
+    (clip,) = Shards(tmp_path)
+    assert (clip["activity"], clip["seed"], len(clip["color"])) == ("court", 3, 4)
+    height, width = clip["color"][0].shape[:2]
+    with av.open(str(tmp_path / "court_3.mp4")) as movie:
+        frames = [frame.to_ndarray(format="rgb24") for frame in movie.decode(video=0)]
+    assert len(frames) == 4
+    gap = (frames[0].shape[1] - 3 * width) // 4
+    colors, depths, people = (frames[0][:height, i * (width + gap) + gap :][:, :width] for i in range(3))
+    assert np.abs(colors.astype(float) - clip["color"][0]).mean() < 12
+    assert depths.std() > 20 and 0 < (people.max(-1) > 100).mean() < 0.5
+    assert main(asked) == 1, "nothing is overwritten"
+
+
+@pytest.mark.parametrize("wrong", [[], ["--clips", "3", "--activity", "room"], ["--activity", "room", "--frames", "0"]])
+def test_many_clips_or_one_scene_and_not_both(wrong, tmp_path):
+    with pytest.raises(SystemExit) as usage:
+        main(["simulate", "--out", str(tmp_path), *wrong])
+    assert usage.value.code == 2
 
 
 def test_the_simulated_camera_gives_frames_with_truth():
