@@ -69,15 +69,21 @@ def test_package_xml_and_setup_py_tell_the_same_version():
     assert manifest.findtext("export/build_type") == "ament_python"
 
 
-def test_the_core_imports_without_ros():
+def test_nothing_but_the_nodes_needs_ros():
     code = """
 import importlib, pkgutil, sys
-for name in ("rclpy", "sensor_msgs", "std_msgs", "diagnostic_msgs"):
-    sys.modules[name] = None
+class NoRos:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("rclpy", "message_filters", "launch", "launch_ros") or name.endswith("_msgs"):
+            raise ModuleNotFoundError(f"{name} is blocked", name=name)
+sys.meta_path.insert(0, NoRos())
 import instance_depth_ros
 for module in pkgutil.walk_packages(instance_depth_ros.__path__, "instance_depth_ros."):
     if not module.name.startswith("instance_depth_ros.nodes."):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except RuntimeError as error:  # no OpenGL here; rclpy is named otherwise
+            assert "libegl1" in str(error), error
 """
     run(sys.executable, "-c", code, cwd=ROOT)
 
@@ -90,3 +96,20 @@ def test_the_set_up_refuses_an_environment_made_from_other_pins(tmp_path, monkey
     made = {set_up.fingerprint(python, ros) for ros in ("kilted", "jazzy", "sourced jazzy")}
     monkeypatch.setenv("TORCH", "torch==2.8.0")
     assert len(made | {set_up.fingerprint(python, "kilted")}) == 4
+
+
+def test_a_sourced_ros_keeps_the_numpy_and_opencv_that_its_cv_bridge_was_made_for(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import set_up
+
+    pins = (ROOT / "requirements" / "python.txt").read_text()
+    lines = set_up.beside_ros(pins, has_cv2=True).splitlines()
+    assert [line for line in lines if line.startswith("numpy")] == ["numpy<2"]
+    assert not [line for line in lines if line.startswith("opencv")]
+    assert "opencv-python-headless<4.12" in set_up.beside_ros(pins, has_cv2=False).splitlines()
+    commands = [command for _, command in set_up.installs(Path("/venv"), "sourced jazzy", ["torch==2.13.0"])]
+    for command in commands:
+        files = [word for flag, word in zip(command, command[1:], strict=False) if flag in ("-r", "-c")]
+        assert files == ["/venv/beside-ros.txt"] or "--no-deps" in command, "nothing else may bring a NumPy"
+    assert any("-r" in command for command in commands)
+    assert any(word.startswith("rerun-sdk==") for word in commands[-2])

@@ -1,7 +1,8 @@
 """Sets up the virtual environment that `make` uses; needs python3 alone. A finished set-up is found by its stamp file.
 
-Wheels are pinned in requirements/. A sourced ROS installation is used as it is, and so is a torch that the system's
-Python already has; TORCH in the environment asks pip for another build (a requirement with pip's options, or a wheel).
+Wheels are pinned in requirements/. A sourced ROS installation is used as it is, with the system's NumPy and OpenCV,
+and so is a torch that the system's Python already has; TORCH in the environment asks pip for another build (a
+requirement with pip's options, or a wheel).
 """
 
 import argparse
@@ -20,6 +21,7 @@ TORCH = "torch==2.13.0"
 PYTHONS = ("python3", "python3.12", "python3.11", "python3.13", "python3.10")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 GL_PACKAGES = {"EGL": "libegl1", "GL": "libgl1"}
+BESIDE_ROS = "beside-ros.txt"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -79,20 +81,49 @@ def requirements(ros):
 def build(python, venv, ros):
     """A new environment; what an interrupted set-up left is removed first."""
     began = time.monotonic()
-    torch = shlex.split(os.environ.get("TORCH", TORCH))
+    sourced = ros.startswith("sourced")
     own_torch = "TORCH" not in os.environ and has_module(python, "torch")
-    shared = own_torch or ros.startswith("sourced")
-    print(f"[1/4] {venv.name}: Python {version(python)}, ROS {ros}, {'the torch found' if own_torch else torch[0]}")
+    torch = [] if own_torch else shlex.split(os.environ.get("TORCH", TORCH))
+    steps = installs(venv, ros, torch)
+    chosen = torch[0] if torch else "the torch found"
+    print(f"[1/{len(steps) + 1}] {venv.name}: Python {version(python)}, ROS {ros}, {chosen}")
     shutil.rmtree(venv, ignore_errors=True)
-    make_venv(python, venv, shared)
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-    constraints = ["-c", str(ROOT / "requirements" / "python.txt")]
-    if not own_torch:
-        step(2, f"{torch[0]} (choose another build with TORCH=...)", [*pip, *constraints, *torch])
-    files = [word for path in requirements(ros) for word in ("-r", str(path))]
-    step(3, "the other wheels", [*pip, *files])
-    step(4, "instance_depth_ros itself", [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
+    make_venv(python, venv, shared=own_torch or sourced)
+    if sourced:
+        (venv / BESIDE_ROS).write_text(beside_ros(requirements(ros)[0].read_text(), has_module(python, "cv2")))
+    for number, (what, command) in enumerate(steps, 2):
+        print(f"[{number}/{len(steps) + 1}] {what}", flush=True)
+        if subprocess.run(command, cwd=ROOT).returncode:
+            sys.exit(f"the set-up stopped at step {number} (pip's reason is above); run make again to start over")
     print(f"{venv.name} is set up ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def installs(venv, ros, torch):
+    """[(what, command)]: all that pip does, in order. torch: pip's arguments for it; none where there is one."""
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    sourced = ros.startswith("sourced")
+    files = [str(venv / BESIDE_ROS)] if sourced else [str(path) for path in requirements(ros)]
+    steps = [("the other wheels", [*pip, *(word for file in files for word in ("-r", file))])]
+    if torch:
+        steps.insert(0, (f"{torch[0]} (choose another build with TORCH=...)", [*pip, "-c", files[0], *torch]))
+    if sourced:
+        viewer = [line for line in requirements(ros)[0].read_text().splitlines() if line.startswith("rerun-sdk")]
+        steps.append(("the viewer, which runs on NumPy 1 but asks for 2", [*pip, "--no-deps", *viewer]))
+    steps.append(("instance_depth_ros itself", [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]))
+    return steps
+
+
+def beside_ros(pins, has_cv2):
+    """The pins for use with a sourced ROS: its cv_bridge is compiled for the system's NumPy 1 and crashes on another.
+
+    The system's OpenCV stays too. What needs NumPy 2 comes in its last release for NumPy 1, but for rerun-sdk, which
+    asks for 2 and runs on 1 as well: it is installed by itself, and what it needs stands here.
+    """
+    replaced = ("numpy", "opencv", "pyarrow", "rerun-sdk")
+    kept = [line for line in pins.splitlines() if not line.startswith(replaced)]
+    opencv = [] if has_cv2 else ["opencv-python-headless<4.12"]
+    older = [f'{name}; python_version < "3.11"' for name in ("attrs", "pillow", "psutil", "typing_extensions")]
+    return "\n".join([*kept, "numpy<2", "pyarrow==22.0.0", *opencv, *older, ""])
 
 
 def make_venv(python, venv, shared):
@@ -103,12 +134,6 @@ def make_venv(python, venv, shared):
     apt_install([package], "virtual environments; Debian and Ubuntu split them from python3")
     if subprocess.run(command).returncode:
         sys.exit(f"no virtual environment without it: apt-get install {package}, then run make again")
-
-
-def step(number, what, command):
-    print(f"[{number}/4] {what}", flush=True)
-    if subprocess.run(command, cwd=ROOT).returncode:
-        sys.exit(f"the set-up stopped at step {number} of 4 (pip's reason is above); run make again to start over")
 
 
 def install_system_packages(tests):
