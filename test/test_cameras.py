@@ -80,11 +80,11 @@ def slept(monkeypatch):
     """The pauses asked for; the clock moves only by them."""
     pauses, clock = [], [100.0]
 
-    def sleep(seconds):
+    def wait(event, seconds):
         pauses.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(threading.Event, "wait", wait)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     return pauses, clock
 
@@ -162,6 +162,19 @@ def test_a_pause_of_the_reader_is_no_burst_afterwards(video, slept):
         while opened.read() is not None:
             pass
     assert np.allclose(pauses, [0.1] * 8), "the second picture is due at once, the others a tenth apart"
+
+
+def test_a_read_that_waits_for_its_picture_can_be_interrupted(tmp_path):
+    path = write_video(tmp_path / "slow.mkv", 2, times=(0, 60_000))
+    with camera("file", path, rate="real", timeout_s=60.0) as opened:
+        opened.read()
+        reader = threading.Thread(target=opened.read)
+        reader.start()
+        opened.interrupt()
+        reader.join(20)
+        assert not reader.is_alive()
+        opened.open()
+        assert number_of(opened.read().color) == 0
 
 
 def test_rate_max_never_sleeps(video, slept):
@@ -374,6 +387,24 @@ def test_a_stream_that_falls_silent_is_an_error_within_its_time():
         with pytest.raises(CameraError, match="no picture for 1.0 s|no data within the time-out"):
             for _ in range(10):
                 opened.read()
+
+
+def test_a_read_of_a_silent_stream_can_be_interrupted():
+    hold, errors = threading.Event(), []
+
+    def read(opened):
+        try:
+            while True:
+                opened.read()
+        except CameraError as error:
+            errors.append(str(error))
+
+    with mjpeg_server([1, 2, 3, 4, 5], hold=hold) as url, camera("stream", url, timeout_s=60.0) as opened:
+        reader = threading.Thread(target=read, args=(opened,))
+        reader.start()
+        opened.interrupt()
+        reader.join(20)
+        assert errors == ["the stream camera is being closed"]
 
 
 def test_a_server_that_never_answers_is_an_error_at_open():

@@ -12,7 +12,7 @@ class CameraError(RuntimeError):
 
 
 class Camera(ABC):
-    """A source of frames; a context manager. One thread uses it at a time."""
+    """A source of frames; a context manager. One thread uses it at a time; another may interrupt() it."""
 
     @abstractmethod
     def open(self) -> None:
@@ -21,6 +21,10 @@ class Camera(ABC):
     @abstractmethod
     def read(self) -> Frame | None:
         """The next frame, at the camera's pace; None once a recording has ended; CameraError on silence or failure."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """From any thread: a read() that waits returns at once, with whatever or a CameraError; open() undoes it."""
 
     @abstractmethod
     def close(self) -> None:

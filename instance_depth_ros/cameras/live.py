@@ -45,6 +45,10 @@ class LiveCamera(PictureCamera):
         self.overwritten += missed
         return self._frame(color, stamp_ns)
 
+    def interrupt(self) -> None:
+        if (reader := self._reader) is not None:
+            reader.end()
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.stop()
@@ -57,7 +61,7 @@ class _Reader:
     def __init__(self, pictures: Iterator, name: str):
         self._pictures, self._name = pictures, name
         self._changed = threading.Condition()
-        self._newest, self._missed, self._stopped = None, 0, False
+        self._newest, self._missed, self._ended = None, 0, False
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -65,16 +69,24 @@ class _Reader:
     def take(self, timeout_s: float) -> tuple[tuple, int]:
         """The newest picture not yet taken and how many it replaced; CameraError after timeout_s or on failure."""
         with self._changed:
-            self._changed.wait_for(lambda: self._newest or self._error, timeout_s)
+            self._changed.wait_for(lambda: self._newest or self._error or self._ended, timeout_s)
+            if self._ended:
+                raise CameraError(f"the {self._name} is being closed")
             if self._newest is None:
                 raise self._error or CameraError(f"the {self._name} gave no picture for {timeout_s} s")
             newest, missed = self._newest, self._missed
             self._newest, self._missed = None, 0
             return newest, missed
 
+    def end(self) -> None:
+        """Let the thread end, and who waits go; from any thread."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
     def stop(self) -> None:
-        """Let the thread end; one that is blocked in a driver ends by itself when that times out."""
-        self._stopped = True
+        """end(), and wait for it; a thread that is blocked in a driver ends by itself when that times out."""
+        self.end()
         self._thread.join(1.0)
 
     def _run(self) -> None:
@@ -84,7 +96,7 @@ class _Reader:
                     self._missed += self._newest is not None
                     self._newest = picture
                     self._changed.notify()
-                if self._stopped:
+                if self._ended:
                     break
             else:
                 raise CameraError(f"the {self._name} has ended")

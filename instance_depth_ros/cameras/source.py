@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ class Recording(PictureCamera):
     def __init__(self, settings):
         super().__init__(settings)
         self.skipped = 0
+        self._interrupted = threading.Event()
         self._pictures: Iterator[tuple[np.ndarray, float]] | None = None
 
     @abstractmethod
@@ -57,6 +59,7 @@ class Recording(PictureCamera):
     def open(self) -> None:
         """Start at the beginning; CameraError unless a first picture can be decoded."""
         self.close()
+        self._interrupted.clear()
         self._given, self._due_s = 0, None
         pictures = self._passes()
         # Taken now, so that a file without a single picture is refused here.
@@ -74,6 +77,9 @@ class Recording(PictureCamera):
         color, step_s = picture
         self._wait(step_s)
         return self._frame(color, time.time_ns())
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
 
     def close(self) -> None:
         if self._pictures is not None:
@@ -93,7 +99,7 @@ class Recording(PictureCamera):
                 return
 
     def _wait(self, step_s: float) -> None:
-        """Sleep until the next picture is due; each due time follows from the one before it, so nothing drifts."""
+        """Wait until the next picture is due; each due time follows from the one before it, so nothing drifts."""
         if self.settings.rate == "max":
             return
         now_s = time.monotonic()
@@ -101,4 +107,4 @@ class Recording(PictureCamera):
         if now_s - self._due_s > PAUSE_S:
             self._due_s = now_s
         if self._due_s > now_s:
-            time.sleep(self._due_s - now_s)
+            self._interrupted.wait(self._due_s - now_s)
