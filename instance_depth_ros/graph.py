@@ -49,14 +49,11 @@ def nodes(
         if name not in config.BY_NAME:
             raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
     checked = {name: config.BY_NAME[name].check(value) for name, value in settings.items()}
-    return [NodeSpec(name, namespace, _parameters(name, checked), tuple(files)) for name in wanted]
+    taken = {setting.name for setting in config.for_node("camera")} if "camera" in wanted else set()
+    return [NodeSpec(name, namespace, _parameters(name, checked, taken), tuple(files)) for name in wanted]
 
 
-def _parameters(node: str, settings: dict[str, object]) -> dict[str, object]:
-    """A node's share of the settings. A camera node runs, so the depth node itself takes the topics."""
-    known = {setting.name for setting in config.for_node(node)}
-    chosen = {name: value for name, value in settings.items() if name in known}
-    if node == "depth":
-        of_the_camera = {s.name for s in config.for_node("camera")}
-        chosen = {name: value for name, value in chosen.items() if name not in of_the_camera}
-    return chosen
+def _parameters(node: str, settings: dict[str, object], by_the_camera: set[str]) -> dict[str, object]:
+    """A node's share of the settings; where a camera node takes its own, the depth node takes what that publishes."""
+    known = {setting.name for setting in config.for_node(node)} - (by_the_camera if node == "depth" else set())
+    return {name: value for name, value in settings.items() if name in known}

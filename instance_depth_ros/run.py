@@ -21,6 +21,8 @@ RESTARTS, WITHIN_S, FIRST_DELAY_S = 5, 60.0, 0.5
 # After Ctrl-C a node has so long to say its last words.
 GRACE_S = 8.0
 PR_SET_PDEATHSIG = 1
+# What the graph can do without: its end ends nothing else.
+OPTIONAL = ("viewer",)
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Process:
     log: Path | None = None
 
     def start(self) -> None:
-        self.starts = [moment for moment in self.starts if time.monotonic() - moment < WITHIN_S] + [time.monotonic()]
+        self.starts.append(time.monotonic())
         command = self.spec.command()
         with open(self.log, "ab") if self.log else nullcontext() as output:
             self.child = subprocess.Popen(
@@ -48,10 +50,11 @@ class Process:
             pass
 
     def delay_s(self) -> float | None:
-        """How long to wait before it is started again; None when it died too often."""
+        """How long to wait before it is started again; None when it died too often. Old starts are forgotten."""
+        self.starts = [moment for moment in self.starts if time.monotonic() - moment < WITHIN_S]
         if len(self.starts) > RESTARTS:
             return None
-        return FIRST_DELAY_S * 2 ** (len(self.starts) - 1)
+        return FIRST_DELAY_S * 2 ** max(0, len(self.starts) - 1)
 
 
 def _die_with_parent() -> None:
@@ -60,7 +63,7 @@ def _die_with_parent() -> None:
 
 
 class Supervisor:
-    """Runs a graph until a node's work is done, one dies for good, or stop() was called.
+    """Runs a graph until a node's work is done, one dies for good, or stop() was called; a viewer may go earlier.
 
     logs: a folder where each node's output goes to NAME.log, instead of the terminal.
     """
@@ -78,7 +81,7 @@ class Supervisor:
             for process in self.processes:
                 process.start()
             while not self._stopping:
-                for process in self.processes:
+                for process in list(self.processes):
                     status = self._tend(process)
                     if status is not None:
                         return status
@@ -97,10 +100,15 @@ class Supervisor:
         if returncode is None:
             return None
         process.signal(signal.SIGKILL)
+        delay_s = process.delay_s()
+        gone = returncode in (DONE, UNUSABLE) or delay_s is None
+        if gone and process.spec.name in OPTIONAL:
+            print(f"the {process.spec.name} ended with status {returncode}; the others go on", file=sys.stderr)
+            self.processes.remove(process)
+            return None
         if returncode == DONE:
             return 0
-        delay_s = process.delay_s()
-        if returncode == UNUSABLE or delay_s is None:
+        if gone:
             print(f"error: the {process.spec.name} node ended with status {returncode}; see above", file=sys.stderr)
             return 1
         print(f"the {process.spec.name} node died ({returncode}); again in {delay_s:g} s", file=sys.stderr)

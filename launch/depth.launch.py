@@ -10,6 +10,10 @@ from launch import LaunchDescription
 
 SETTINGS = ("camera", "camera_path", "weights", "engine")
 YES_OR_NO = ("true", "false")
+PARAMS = (
+    "ROS parameter YAML file for all other settings; an argument at its default does not overrule the file, and only "
+    "the camera argument brings a camera node"
+)
 
 
 def generate_launch_description():
@@ -18,7 +22,7 @@ def generate_launch_description():
         DeclareLaunchArgument("namespace", default_value="", description="moves all topics and nodes under this name"),
         DeclareLaunchArgument("viewer", default_value="false", choices=YES_OR_NO, description="Rerun's page as well"),
         DeclareLaunchArgument("rviz", default_value="false", choices=YES_OR_NO, description="RViz as well"),
-        DeclareLaunchArgument("params", default_value="", description="ROS parameter YAML file for all other settings"),
+        DeclareLaunchArgument("params", default_value="", description=PARAMS),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
 
