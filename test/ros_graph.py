@@ -7,6 +7,7 @@ from array import array
 from collections import defaultdict
 from itertools import count
 
+import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -18,7 +19,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from instance_depth_ros.nodes import messages
+from instance_depth_ros.geometry import depth_from_millimetres
+from instance_depth_ros.nodes import messages, pairing
 from instance_depth_ros.nodes.depth import DepthNode
 
 SIZE = (64, 80)
@@ -68,6 +70,12 @@ def camera_info(stamp_ns: int, size=SIZE, focal_px: float = FOCAL_PX) -> CameraI
     return CameraInfo(header=messages.header(stamp_ns, "lens"), width=size[1], height=size[0], k=k)
 
 
+def depth_from_compressed(message: CompressedImage) -> np.ndarray:
+    """(H, W) float32 metres of what messages.compressed_depth() wrote."""
+    png = np.frombuffer(message.data, np.uint8)[len(messages.COMPRESSED_DEPTH_HEADER) :]
+    return depth_from_millimetres(cv2.imdecode(png, cv2.IMREAD_UNCHANGED))
+
+
 class Graph:
     """Within `with`: a DepthNode with these parameters, brought to active unless told otherwise, and what it says.
 
@@ -105,7 +113,7 @@ class Graph:
     def __enter__(self):
         self._thread.start()
         self.until(self.setter.service_is_ready)
-        if self.depth._input:
+        if self.depth._input and self.depth.settings.camera == "topic":
             self.until(lambda: self.image.get_subscription_count() or self.compressed.get_subscription_count())
             self.until(lambda: len(self.depth._topics.wanted()) == len(TOPICS))
         return self
@@ -157,7 +165,7 @@ class Graph:
         """Every topic's message of a frame."""
 
         def complete():
-            found = {t: [m for m in self.got[t] if messages.stamp_ns(m) == stamp_ns] for t in TOPICS}
+            found = {t: [m for m in self.got[t] if pairing.stamp_ns(m) == stamp_ns] for t in TOPICS}
             return found if all(found.values()) else None
 
         found = self.until(complete)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS")
+from ros_graph import depth_from_compressed  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
 
 from instance_depth_ros import geometry  # noqa: E402
 from instance_depth_ros.geometry import Intrinsics  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
+from instance_depth_ros.nodes.pairing import stamp_ns  # noqa: E402
 
 RGB = np.random.default_rng(5).integers(0, 256, (6, 5, 3), np.uint8)
 GREY = cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)
@@ -88,7 +90,7 @@ def test_a_message_is_filled_in_place_while_the_size_stays():
     np.testing.assert_array_equal(messages.color_from_image(message), RGB[::-1])
     messages.fill_image(message, GREY.astype(np.float32)[:, 1:], STAMPED)
     assert (message.encoding, message.step, len(message.data)) == ("32FC1", 16, 96)
-    assert messages.stamp_ns(message) == 12_000_000_345
+    assert stamp_ns(message) == 12_000_000_345
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_compressed_depth_has_the_transport_header_then_a_png():
     message = messages.compressed_depth(depth_m, STAMPED)
     assert message.format == "16UC1; compressedDepth png"
     assert bytes(message.data[12:20]) == b"\x89PNG\r\n\x1a\n"
-    np.testing.assert_allclose(messages.depth_from_compressed(message), [[np.nan, 1.234], [np.nan, 0.5]], atol=1e-6)
+    np.testing.assert_allclose(depth_from_compressed(message), [[np.nan, 1.234], [np.nan, 0.5]], atol=1e-6)
 
 
 def test_jpeg_keeps_red_red():

@@ -30,7 +30,7 @@ class Listener:
         self, node, kind, topic: str, on_message, on_missed=lambda count: None, silence_s=lambda: float("inf")
     ):
         self.topic = node.resolve_topic_name(topic)
-        self.problem = "waiting for the first image"
+        self.problem = f"waiting for the first image on {self.topic}"
         self._node, self._kind = node, kind
         self._on_message, self._on_missed, self._silence_s = on_message, on_missed, silence_s
         self._gaps = SequenceGaps()
@@ -39,19 +39,21 @@ class Listener:
         self._last_s, self._silent, self._refused = time.monotonic(), False, ""
         # qos_overrides.<topic>.subscription.* parameters let a user decide.
         options = QoSOverridingOptions.with_default_policies()
-        self._subscription = self._subscribe(BEST_EFFORT, qos_overriding_options=options)
+        # Overrides are written into the profile.
+        self._qos = QoSProfile(depth=2, reliability=BEST_EFFORT)
+        self._subscription = self._subscribe(qos_overriding_options=options)
+        # rclpy has no public question for it.
+        self._user_decided = f"qos_overrides.{self.topic}.subscription.reliability" in node._parameter_overrides
         self._timer = node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def close(self) -> None:
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 
-    def _subscribe(self, reliability, **options):
+    def _subscribe(self, **options):
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos)
-        # Overrides are written into the profile, so each subscription has its own.
-        qos = QoSProfile(depth=2, reliability=reliability)
         return self._node.create_subscription(
-            self._kind, self.topic, self._receive, qos, event_callbacks=events, **options
+            self._kind, self.topic, self._receive, self._qos, event_callbacks=events, **options
         )
 
     def _receive(self, message, info) -> None:
@@ -93,15 +95,16 @@ class Listener:
 
     def _ask_for_reliable(self) -> None:
         offered = {info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)}
-        if offered != {RELIABLE} or self._subscription.qos_profile.reliability == RELIABLE:
+        if self._user_decided or offered != {RELIABLE} or self._qos.reliability == RELIABLE:
             return
         self._node.get_logger().warning(
             f"images on {self.topic} do not arrive ({self._missed} lost, {self._arrived} came): asking for reliable "
             "delivery; faster is a shared-memory profile for the publisher too (config/fastdds.xml)"
         )
         self._node.destroy_subscription(self._subscription)
-        self._subscription = self._subscribe(RELIABLE)
-        self._gaps, self._lossy_looks = SequenceGaps(), 0
+        self._qos.reliability, self._lossy_looks = RELIABLE, 0
+        # The gaps stay: what is sent between the two subscriptions is missed as well.
+        self._subscription = self._subscribe()
 
     def _why_silent(self, silence_s: float) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)

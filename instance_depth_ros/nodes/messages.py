@@ -51,11 +51,6 @@ POINT_FIELDS = [
 COMPRESSED_DEPTH_HEADER = bytes(12)
 
 
-def stamp_ns(message) -> int:
-    """Nanoseconds of a stamped message."""
-    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-
-
 def header(ns: int, frame_id: str) -> Header:
     """A Header of this time and frame."""
     sec, nanosec = divmod(ns, 1_000_000_000)
@@ -183,12 +178,6 @@ def compressed_depth(depth_m: np.ndarray, stamped: Header) -> CompressedImage:
     data = array("B", COMPRESSED_DEPTH_HEADER)
     data.frombytes(png.data)
     return CompressedImage(header=stamped, format="16UC1; compressedDepth png", data=data)
-
-
-def depth_from_compressed(message: CompressedImage) -> np.ndarray:
-    """(H, W) float32 metres of what compressed_depth() wrote."""
-    png = np.frombuffer(message.data, np.uint8)[len(COMPRESSED_DEPTH_HEADER) :]
-    return depth_from_millimetres(cv2.imdecode(png, cv2.IMREAD_UNCHANGED))
 
 
 def jpeg(color: np.ndarray, stamped: Header) -> CompressedImage:

@@ -27,7 +27,8 @@ except ImportError:
                 callback(*messages, *args)
 
 
-def _stamp_ns(message) -> int:
+def stamp_ns(message) -> int:
+    """Nanoseconds of a stamped message."""
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
 
 
@@ -51,7 +52,7 @@ class StampPairer(SimpleFilter):
             source.registerCallback(self._receive, stream)
 
     def _receive(self, message, stream: int) -> None:
-        self.add(stream, _stamp_ns(message), message)
+        self.add(stream, stamp_ns(message), message)
 
     def add(self, stream: int, stamp_ns: int, item) -> None:
         """Take an item; signals the set that it completes, if it does."""

@@ -9,16 +9,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from ..evaluation.report import colored_depth
-from ..geometry import cloud, valid
+from ..geometry import cloud
+from ..overlay import Overlay
 from . import messages
 
 COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
 TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instances", "simulation/camera_pose"
 ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
 DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
-
-OVERLAY_WIDTH = 640
 
 
 class Topics:
@@ -105,7 +103,7 @@ class DepthTopics(Topics):
     def __init__(self, node, settings):
         super().__init__(node, self.KINDS)
         self._settings = settings
-        self._farthest_m = 0.0
+        self._overlay = Overlay()
 
     def publish_estimate(self, frame, estimate) -> None:
         """Publish what somebody wants of a metric Estimate, but for publish_info(); all with the frame's stamp."""
@@ -121,7 +119,8 @@ class DepthTopics(Topics):
         for name in wanted & makers.keys():
             self.publish(name, makers[name](self.messages[name]))
         if any(name.startswith("depth/overlay") for name in wanted):
-            self._publish_overlay(self._overlay(frame, estimate), stamped, wanted)
+            far_m = self._settings.overlay_max_depth_m
+            self._publish_overlay(self._overlay.draw(frame.color, estimate.depth_m, far_m), stamped, wanted)
 
     def publish_info(self, estimate) -> None:
         """The calibration of the depth image, the last message of each frame."""
@@ -138,17 +137,3 @@ class DepthTopics(Topics):
             self.publish("depth/overlay", message)
         if "depth/overlay/compressed" in wanted:
             self.publish("depth/overlay/compressed", messages.jpeg(picture, stamped))
-
-    def _overlay(self, frame, estimate) -> np.ndarray:
-        """(H/n, 2 W/n, 3) RGB: the picture and its depth side by side; every n-th pixel, enough for people."""
-        far_m = self._settings.overlay_max_depth_m or self._farthest_so_far(estimate.depth_m)
-        n = -(-frame.size[1] // OVERLAY_WIDTH)
-        return np.hstack([frame.color[::n, ::n], colored_depth(estimate.depth_m[::n, ::n], far_m / 40, far_m)])
-
-    def _farthest_so_far(self, depth_m: np.ndarray) -> float:
-        """98 % of the pixels of some frame so far were nearer; it only grows, lest the colours flicker."""
-        sample = depth_m[::8, ::8]
-        known = sample[valid(sample)]
-        if known.size:
-            self._farthest_m = max(self._farthest_m, float(np.percentile(known, 98)))
-        return self._farthest_m or 1.0

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,12 +17,12 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from ..geometry import POINT
 from ..screen import CURVES, Screen
-from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info, stamp_ns
-from .pairing import StampPairer
+from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info
+from .pairing import StampPairer, stamp_ns
 from .parameters import Parameters
 from .spin import run
 
-BEST_EFFORT = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 STREAMS = {
     "color": ("camera/color/image_raw", Image, color_from_image),
     "depth_m": ("depth/image", Image, depth_from_image),
@@ -43,9 +44,10 @@ class ViewerNode(Node):
         self._screen = Screen(settings.window, settings.web_port, settings.grpc_port, settings.save)
         self._intrinsics, self._pairer, self._published = None, None, []
         self._shown_at, self._silent_since, self._stamp_ns = 0.0, time.monotonic(), 0
-        for name, (topic, kind, _) in STREAMS.items():
-            self.create_subscription(kind, topic, lambda message, name=name: self._receive(name, message), BEST_EFFORT)
-        self.create_subscription(CameraInfo, "depth/camera_info", self._calibrate, BEST_EFFORT)
+        self._subscriptions_of = {}
+        self.create_subscription(
+            CameraInfo, "depth/camera_info", self._calibrate, QoSProfile(depth=2, reliability=BEST_EFFORT)
+        )
         self.create_subscription(DiagnosticArray, "/diagnostics", self._plot, QoSProfile(depth=10))
         self.create_timer(1.0, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"open {self._screen.url}" if self._screen.url else "no page: a window, or a file only")
@@ -58,7 +60,7 @@ class ViewerNode(Node):
         if not self._screen.open:
             self.get_logger().info("the window was closed")
             self.ended.set()
-        published = [name for name, (topic, *_) in STREAMS.items() if self.count_publishers(topic)]
+        published = [name for name in STREAMS if self._subscribe(name)]
         if published != self._published:
             self._published = published
             self._pairer = StampPairer(streams=len(published), capacity=WAITING)
@@ -70,6 +72,22 @@ class ViewerNode(Node):
                 f"nothing to show for {self.settings.silence_s:g} s; "
                 + (f"nobody publishes {', '.join(missing)}" if missing else "publishers are silent"),
             )
+
+    def _subscribe(self, name) -> bool:
+        """Whether somebody publishes this; then it is subscribed to, reliably where all publishers offer that.
+
+        Large images arrive at a best-effort subscriber only where shared memory has room for them.
+        """
+        topic, kind, _ = STREAMS[name]
+        offers = self.get_publishers_info_by_topic(self.resolve_topic_name(topic))
+        reliability = BEST_EFFORT if any(o.qos_profile.reliability == BEST_EFFORT for o in offers) else RELIABLE
+        current = self._subscriptions_of.get(name)
+        if offers and (current is None or current.qos_profile.reliability != reliability):
+            if current:
+                self.destroy_subscription(current)
+            qos = QoSProfile(depth=2, reliability=reliability)
+            self._subscriptions_of[name] = self.create_subscription(kind, topic, partial(self._receive, name), qos)
+        return bool(offers)
 
     def _receive(self, name, message):
         if name in self._published:
