@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from instance_depth_ros import cli, graph
+from instance_depth_ros.run import FIRST_DELAY_S, RESTARTS, Process, Supervisor
 
 pytest.importorskip("rclpy", reason="needs ROS")
 import rclpy  # noqa: E402
@@ -27,6 +28,7 @@ from ros_graph import number_of, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from instance_depth_ros.nodes import messages  # noqa: E402
+from instance_depth_ros.nodes.pairing import stamp_ns  # noqa: E402
 
 own_domain()
 SMALL = ["--weights", "random:tiny", "--network-short-side", "64", "--precision", "fp32", "--threads", "1"]
@@ -57,10 +59,9 @@ class Watch:
         self._node = rclpy.create_node("watch", context=self._context)
         many = QoSProfile(depth=500)
         self._node.create_subscription(Image, "camera/color/image_raw", self._color, many)
-        stamp_of = messages.stamp_ns
-        self._node.create_subscription(Image, "depth/image", lambda m: self.depth_stamps.append(stamp_of(m)), many)
+        self._node.create_subscription(Image, "depth/image", lambda m: self.depth_stamps.append(stamp_ns(m)), many)
         self._node.create_subscription(
-            CameraInfo, "depth/camera_info", lambda m: self.info_stamps.append(stamp_of(m)), many
+            CameraInfo, "depth/camera_info", lambda m: self.info_stamps.append(stamp_ns(m)), many
         )
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._note, many)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -73,7 +74,7 @@ class Watch:
         rclpy.shutdown(context=self._context)
 
     def _color(self, message):
-        self.numbers[messages.stamp_ns(message)] = number_of(messages.color_from_image(message))
+        self.numbers[stamp_ns(message)] = number_of(messages.color_from_image(message))
 
     def _note(self, message):
         self.values[message.status[0].name] = {pair.key: pair.value for pair in message.status[0].values}
@@ -213,7 +214,7 @@ def test_the_depth_node_opens_a_camera_itself_and_ends_with_it(clip):
     "arguments, named",
     [
         (["--camera", "periscope"], "periscope"),
-        (["--max-depth-m", "-3"], "max_depth_m must be in [0.1, 1000.0] m, got -3"),
+        (["--max-depth-m", "-3"], "max_depth_m must be in [0.1, 1000] m, got -3"),
         (["--loop", "perhaps"], "perhaps"),
     ],
 )
@@ -232,6 +233,68 @@ def test_settings_reach_the_nodes_that_have_them():
     assert [spec.name for spec in graph.nodes({})] == ["depth"]
     with pytest.raises(ValueError, match="no setting 'wieghts'"):
         graph.nodes({"wieghts": "x"})
+
+
+def test_a_calibration_goes_to_who_opens_the_camera():
+    settings = {"camera_info": "lens.yaml"}
+    assert [spec.parameters for spec in graph.nodes(settings | {"camera": "webcam"})] == [
+        settings | {"camera": "webcam"},
+        {},
+    ]
+    assert [spec.parameters for spec in graph.nodes(settings | {"camera": "topic"})] == [settings | {"camera": "topic"}]
+
+
+class Script(graph.NodeSpec):
+    """A process that does as a node of this name would: it ends, or stays."""
+
+    CODE = {
+        "camera": "import time; time.sleep(1)",
+        "depth": "import time; time.sleep(60)",
+        "viewer": "raise SystemExit({})",
+    }
+
+    def command(self):
+        return [sys.executable, "-c", self.CODE[self.name].format(*self.files)]
+
+
+@pytest.mark.parametrize("status", ["0", "2"])
+def test_the_graph_outlives_its_viewer(status, capsys):
+    supervisor = Supervisor([Script("viewer", files=(status,)), Script("camera"), Script("depth")])
+    assert supervisor.run() == 0
+    assert capsys.readouterr().err == f"the viewer ended with status {status}; the others go on\n"
+
+
+def test_an_hour_of_health_forgets_old_deaths():
+    process = Process(graph.NodeSpec("depth"))
+    process.starts = [time.monotonic() - 3600 + number for number in range(20)]
+    assert process.delay_s() == FIRST_DELAY_S
+    process.starts += [time.monotonic()] * (RESTARTS + 1)
+    assert process.delay_s() is None
+
+
+LARGE_PICTURES = """
+import json, sys, time
+from instance_depth_ros.nodes.observer import Observer
+from instance_depth_ros import graph
+from instance_depth_ros.run import Supervisor
+supervisor = Supervisor(graph.nodes(json.loads(sys.argv[1])))
+with Observer() as observer:
+    status = supervisor.run()
+    time.sleep(0.5)
+print(json.dumps([status, len(observer.record.arrivals), len(observer.record.small)]))
+"""
+
+
+def test_large_pictures_arrive_where_shared_memory_is_small(tmp_path):
+    """Without our Fast DDS profile, as in a container: 921 kB do not fit into its segment of 512 kB."""
+    cv2.imwrite(str(tmp_path / "0.jpg"), picture(1, (480, 640)))
+    settings = {"camera": "folder", "camera_path": str(tmp_path), "loop": True, "fps": 4, "frames": 40}
+    settings |= {"silence_s": 1, "weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1}
+    none = {**os.environ, "FASTDDS_DEFAULT_PROFILES_FILE": "", "FASTRTPS_DEFAULT_PROFILES_FILE": ""}
+    command = [sys.executable, "-c", LARGE_PICTURES, json.dumps(settings)]
+    done = subprocess.run(command, env=none, capture_output=True, text=True, timeout=PATIENCE_S)
+    status, published, seen = json.loads(done.stdout.splitlines()[-1])
+    assert status == 0 and published > 10 and seen > 10, done.stderr
 
 
 def test_a_parameter_on_the_command_line_is_yaml_of_its_own_type():

@@ -1,20 +1,41 @@
 """The depth node on a real graph: each frame's outputs, its books, bad input, settings, life cycle."""
 
-import subprocess
+import queue
 import sys
-from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS")
+import rclpy  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
-from ros_graph import FOCAL_PX, SIZE, TOPICS, Graph, camera_info, image, number_of, own_domain, picture, raw  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from ros_graph import (  # noqa: E402
+    FOCAL_PX,
+    SIZE,
+    TOPICS,
+    Graph,
+    camera_info,
+    depth_from_compressed,
+    image,
+    number_of,
+    own_domain,
+    picture,
+    raw,
+)
+from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from instance_depth_ros import config, geometry  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
-from instance_depth_ros.nodes.listening import SequenceGaps  # noqa: E402
+from instance_depth_ros.nodes.diagnostics import Monitor  # noqa: E402
+from instance_depth_ros.nodes.listening import Listener, SequenceGaps  # noqa: E402
+from instance_depth_ros.nodes.pairing import stamp_ns  # noqa: E402
+from instance_depth_ros.nodes.reader import CameraReader  # noqa: E402
 
 own_domain()
 LOST = [f"lost_{reason}" for reason in ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")]
@@ -68,7 +89,7 @@ def test_each_frame_comes_out_once_on_every_topic_with_its_stamp_and_its_picture
         assert number_of((points["rgb"] >> 8 & 255)[..., None].repeat(2, -1), scale=2) == number
         depth_m = messages.depth_from_image(result["depth/image"])
         assert depth_m.shape == SIZE and geometry.valid(depth_m).any()
-        in_png = messages.depth_from_compressed(result["depth/image/compressedDepth"])
+        in_png = depth_from_compressed(result["depth/image/compressedDepth"])
         np.testing.assert_allclose(in_png, depth_m, atol=6e-4)
         assert result["depth/camera_info"].k[0] == FOCAL_PX
         source = messages.array_from_image(result["depth/source"])
@@ -85,7 +106,7 @@ def test_a_flood_is_booked_to_the_last_frame_and_topics_agree(graph):
     now_in, now_out, lost = books(graph)
     assert now_in - frames_in == sent + 1
     assert lost["lost_overwritten"] + lost["lost_not_received"] > 0
-    stamps = [[messages.stamp_ns(m) for m in graph.got[topic][before[topic] :]] for topic in TOPICS]
+    stamps = [[stamp_ns(m) for m in graph.got[topic][before[topic] :]] for topic in TOPICS]
     assert len(stamps[0]) == now_out - frames_out
     assert all(of_topic == stamps[0] for of_topic in stamps)
 
@@ -139,7 +160,7 @@ def test_stamps_that_go_back_begin_anew_and_come_out(graph):
     good_frame(graph)
     resets = int(graph.diagnostics()["resets"])
     result = graph.result(graph.send(picture(1), stamp_ns=5_000))
-    assert messages.stamp_ns(result["depth/points"]) == 5_000
+    assert stamp_ns(result["depth/points"]) == 5_000
     assert int(graph.diagnostics()["resets"]) == resets + 1
 
 
@@ -287,6 +308,121 @@ def test_configure_refuses_unusable_weights_with_the_way_out(wrong, said):
         assert change(graph, "configure") and state_of(graph) == "inactive"
 
 
+@pytest.mark.parametrize("missing, said", [(True, "pip install torch"), (False, "KeyError('libcudnn')")])
+def test_whatever_stops_a_transition_is_said(monkeypatch, missing, said):
+    def broken(settings):
+        raise KeyError("libcudnn")
+
+    if missing:
+        monkeypatch.setitem(sys.modules, "instance_depth_ros.estimator", None)
+    else:
+        monkeypatch.setattr("instance_depth_ros.estimator.Estimator", broken)
+    with Graph(active=False) as graph:
+        assert not change(graph, "configure") and state_of(graph) == "unconfigured"
+        graph.until(lambda: any(said in text for text in graph.logs))
+        monkeypatch.undo()
+        assert change(graph, "configure")
+
+
+def test_a_calibration_file_serves_where_no_camera_info_comes(tmp_path):
+    lens = tmp_path / "lens.yaml"
+    k = [55.0, 0.0, SIZE[1] / 2, 0.0, 55.0, SIZE[0] / 2, 0.0, 0.0, 1.0]
+    lens.write_text(f"{{image_width: {SIZE[1]}, image_height: {SIZE[0]}, camera_matrix: {{data: {k}}}}}")
+    with Graph(camera_info=str(lens)) as graph:
+        assert graph.result(graph.send(picture(1)))["depth/camera_info"].k[0] == 55.0
+        assert "calibrated" in graph.diagnostics()["scale"]
+        assert good_frame(graph)["depth/camera_info"].k[0] == FOCAL_PX
+    with Graph(active=False, camera_info=str(tmp_path / "absent.yaml")) as graph:
+        assert change(graph, "configure") and not change(graph, "activate") and state_of(graph) == "inactive"
+        graph.until(lambda: any("absent.yaml" in text for text in graph.logs))
+
+
+def test_registered_depth_that_never_comes_is_said():
+    with Graph(use_depth=True, silence_s=0.5) as graph:
+
+        def said():
+            graph.send(picture(1))
+            message = graph.diagnostics()["message"]
+            return "aligned_depth_to_color/image_raw for 0.5 s" in message
+
+        graph.until(said)
+
+
+def test_what_a_camera_loses_is_booked(tmp_path):
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture(number))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    with Graph(camera="folder", camera_path=str(tmp_path), rate="max") as graph:
+        graph.until(lambda: graph.diagnostics()["frames_out"] == "4")
+        frames_in, _, lost = books(graph)
+        assert frames_in == 5 and lost["lost_invalid"] == 1
+        assert float(graph.diagnostics()["stage_ms_decode_p99"]) >= 0
+
+
+def test_whatever_ends_a_recording_is_said_and_it_has_failed(tmp_path, monkeypatch):
+    (tmp_path / "0.png").touch()
+    monkeypatch.setattr(cv2, "imread", lambda *_: cv2.resize(np.zeros((2, 2)), (0, 0)))
+    ended, said = queue.Queue(), []
+    settings = config.make("camera", camera="folder", camera_path=str(tmp_path))
+    CameraReader(settings, None, ended.put, said.append, Monitor()).start()
+    assert ended.get(timeout=60) is True
+    assert len(said) == 1 and said[0].startswith("the folder camera failed: error(")
+
+
+@pytest.fixture
+def listening():
+    """A function (on_message, QoS overrides) that listens to /pictures: the Listener, a publisher, how to wait."""
+    context = Context()
+    rclpy.init(context=context)
+    executor, made = SingleThreadedExecutor(context=context), []
+
+    def listen(on_message, **overrides):
+        given = [Parameter(f"qos_overrides./pictures.subscription.{n}", value=v) for n, v in overrides.items()]
+        node = rclpy.create_node("listener", context=context, parameter_overrides=given)
+        made.append(node)
+        executor.add_node(node)
+        publisher = node.create_publisher(Image, "pictures", QoSProfile(depth=50))
+        listener = Listener(node, Image, "pictures", on_message)
+
+        def until(predicate):
+            for _ in range(1000):
+                if predicate():
+                    return
+                executor.spin_once(timeout_sec=0.05)
+            raise AssertionError("waited in vain")
+
+        until(publisher.get_subscription_count)
+        until(lambda: node.get_publishers_info_by_topic("/pictures"))
+        return listener, publisher, until
+
+    yield listen
+    executor.shutdown()
+    for node in made:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_asking_for_reliable_loses_no_count_and_keeps_what_the_user_chose(listening):
+    arrived = []
+    listener, publisher, until = listening(arrived.append, depth=7)
+    publisher.publish(image(picture(0), 0))
+    until(lambda: arrived)
+    listener._ask_for_reliable()
+    assert (listener._qos.depth, listener._qos.reliability) == (7, ReliabilityPolicy.RELIABLE)
+    for number in range(1, 4):
+        publisher.publish(image(picture(number), number))
+    until(publisher.get_subscription_count)
+    publisher.publish(image(picture(4), 4))
+    until(lambda: stamp_ns(arrived[-1]) == 4)
+    assert len(arrived) + listener._missed == 5
+
+
+def test_best_effort_that_the_user_asked_for_stays(listening):
+    listener, *_ = listening(lambda message: None, reliability="best_effort")
+    listener._ask_for_reliable()
+    assert listener._qos.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
 def test_the_life_cycle_keeps_the_engine_and_frees_it():
     with Graph() as graph:
         engine = graph.depth._estimator
@@ -313,11 +449,13 @@ def test_compressed_pictures_come_in_and_broken_ones_are_counted():
             graph.compressed.publish(messages.jpeg(picture(99), messages.header(stamp := graph.next_stamp(), "lens")))
             overlay = messages.array_from_image(graph.result(stamp)["depth/overlay"])
             assert number_of(overlay[:, : SIZE[1]]) == 99
-        broken = messages.jpeg(picture(99), messages.header(graph.next_stamp(), "lens"))
-        broken.data = broken.data[:20]
-        graph.compressed.publish(broken)
+        for length in (20, 21, 33):
+            broken = messages.jpeg(picture(99), messages.header(graph.next_stamp(), "lens"))
+            broken.data = broken.data[:length]
+            fed(graph, lambda broken=broken: graph.compressed.publish(broken))
         graph.until(lambda: any("cannot be decoded" in text for text in graph.logs))
-        assert books(graph)[2]["lost_invalid"] == 1
+        assert books(graph)[2]["lost_invalid"] == 3
+        assert len([text for text in graph.logs if "cannot be decoded" in text]) == 1, "said once, whatever its length"
 
 
 def test_gaps_in_publication_numbers_are_frames_that_never_arrived():
@@ -326,23 +464,3 @@ def test_gaps_in_publication_numbers_are_frames_that_never_arrived():
     missed = [gaps.missed({"publication_sequence_number": n, "publisher_gid": gid}) for gid, n in seen]
     assert missed == [0, 0, 2, 0, 0, 1, 0, 0]
     assert gaps.missed({"publication_sequence_number": None}) == gaps.missed({}) == 0
-
-
-def test_nothing_but_the_nodes_needs_ros():
-    package = Path(config.__file__).parent
-    rooms = sorted(str(path.relative_to(package.parent).with_suffix("")) for path in package.rglob("*.py"))
-    modules = [room.replace("/", ".") for room in rooms if "/nodes/" not in room and not room.endswith("__init__")]
-    code = f"""
-import importlib, sys
-class NoRos:
-    def find_spec(self, name, *_):
-        if name.split(".")[0] in ("rclpy", "message_filters", "launch", "launch_ros") or name.endswith("_msgs"):
-            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
-sys.meta_path.insert(0, NoRos())
-for name in {modules!r}:
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        assert error.name.split(".")[0] in ("mujoco", "rerun", "av", "tensorboard"), (name, str(error))
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=package.parent)

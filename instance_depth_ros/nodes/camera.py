@@ -12,8 +12,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 
 from ..cameras.base import CameraError
-from . import messages, spin
+from . import spin
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
+from .pairing import stamp_ns
 from .parameters import Parameters
 from .reader import RECORDINGS, CameraReader, restamped
 from .topics import COLOR, DEPTH_INFO, CameraTopics
@@ -39,7 +40,7 @@ class CameraNode(Node):
         self._published = 0
         self._pacer = Pacer(self) if self.settings.rate == "max" else None
         try:
-            self._reader = CameraReader(self.settings, self._on_frame, self._on_end, self._complain)
+            self._reader = CameraReader(self.settings, self._on_frame, self._on_end, self._complain, self._monitor)
         except CameraError as error:
             raise ValueError(str(error)) from error
         self._diagnostics = Diagnostics(self, self._monitor, self._describe)
@@ -120,15 +121,15 @@ class Pacer:
             self._changed.wait_for(lambda: len(self._stamps) < self.IN_FLIGHT or closing.is_set(), self.TIMEOUT_S)
             del self._stamps[: -self.IN_FLIGHT + 1]
 
-    def sent(self, stamp_ns: int) -> None:
+    def sent(self, sent_ns: int) -> None:
         with self._changed:
             if self._node.count_publishers(self._node.resolve_topic_name(DEPTH_INFO)):
-                self._stamps.append(stamp_ns)
+                self._stamps.append(sent_ns)
 
     def _returned(self, message: CameraInfo) -> None:
         """Frames come back in order, so earlier ones are lost."""
         with self._changed:
-            self._stamps = [stamp_ns for stamp_ns in self._stamps if stamp_ns > messages.stamp_ns(message)]
+            self._stamps = [sent_ns for sent_ns in self._stamps if sent_ns > stamp_ns(message)]
             self._changed.notify_all()
 
 

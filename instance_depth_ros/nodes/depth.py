@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 import time
-from functools import partial
+from functools import partial, wraps
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -19,7 +19,29 @@ from .parameters import Parameters
 from .topics import DepthTopics
 from .worker import Worker
 
+INSTALL = "pip install torch safetensors, into the Python that runs this node"
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def transition(body):
+    """A transition that says why it failed: rclpy would swallow the reason of whatever is raised, and go on."""
+
+    @wraps(body)
+    def guarded(self, state):
+        try:
+            body(self)
+        except ImportError as error:
+            why = f"{error}; {INSTALL}"
+        except (ValueError, RuntimeError, OSError) as error:
+            why = str(error)
+        except Exception as error:  # a library's own; its type is half of what it says
+            why = repr(error)
+        else:
+            return SUCCESS
+        self.get_logger().error(f"{body.__name__[3:]} failed: {why}")
+        return FAILURE
+
+    return guarded
 
 
 class DepthNode(LifecycleNode):
@@ -54,56 +76,51 @@ class DepthNode(LifecycleNode):
         self._label = "finalized"
         self._diagnostics.publish_last()
 
-    def on_configure(self, state):
+    @transition
+    def on_configure(self):
         # Here and not above: torch takes seconds, and the node should be seen by then.
         from ..estimator import Estimator
 
-        try:
-            estimator = Estimator(self.settings)
-            if estimator.relative:
-                raise ValueError(
-                    f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
-                    "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric"
-                )
-            estimator.warm_up(self.settings.height, self.settings.width)
-        except (ValueError, RuntimeError, OSError) as error:
-            self.get_logger().error(f"cannot be configured: {error}")
-            return FAILURE
-        self._estimator = estimator
+        estimator = Estimator(self.settings)
+        if estimator.relative:
+            raise ValueError(
+                f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
+                "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric"
+            )
+        estimator.warm_up(self.settings.height, self.settings.width)
         self._topics = DepthTopics(self, self.settings)
+        self._estimator = estimator
         self._label = "inactive"
-        return SUCCESS
 
-    def on_activate(self, state):
+    @transition
+    def on_activate(self):
         self._state = None
         self._worker = Worker(self._process, self._monitor.lost)
         try:
             self._input = self._open_input()
-        except (ValueError, RuntimeError) as error:
-            self.get_logger().error(f"cannot be activated: {error}")
-            self._worker.stop()
-            return FAILURE
+        except Exception:
+            self._stop_streaming()
+            raise
         self._label = "active"
-        return SUCCESS
 
-    def on_deactivate(self, state):
+    @transition
+    def on_deactivate(self):
         self._stop_streaming()
         self._label = "inactive"
         self._diagnostics.publish()
-        return SUCCESS
 
-    def on_cleanup(self, state):
+    @transition
+    def on_cleanup(self):
         self._topics.close()
         self._estimator = self._topics = self._state = None
         self._label = "unconfigured"
         gc.collect()
-        return SUCCESS
 
-    def on_shutdown(self, state):
+    @transition
+    def on_shutdown(self):
         self._stop_streaming()
         self._label = "finalized"
         self._diagnostics.publish()
-        return SUCCESS
 
     def _open_input(self):
         if self.settings.camera == "topic":
@@ -113,6 +130,7 @@ class DepthNode(LifecycleNode):
     def _stop_streaming(self) -> None:
         if self._input:
             self._input.close()
+        if self._worker:
             self._worker.stop()
         self._input = self._worker = None
 

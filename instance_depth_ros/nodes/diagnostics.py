@@ -3,13 +3,14 @@
 Every frame that came in is either out, waiting, or lost for a reason: frames_in = frames_out + frames_waiting + lost.
 Keys: state, frames_in, frames_out, frames_waiting, lost, lost_<reason>, input_hz, output_hz, rss_mb;
 latency_ms_p50/p95/p99 (stamp to publish, where stamps are of the ROS clock), processing_ms_p50/p95/p99 (received to
-published), graph_ms_p50/p95/p99 (processing without the estimator: what ROS costs), stage_ms_<stage> (median); and what
-the node adds (engine, precision, scale, camera, ...).
+published), graph_ms_p50/p95/p99 (processing without the estimator: what ROS costs), stage_ms_<stage>_p50/p95/p99; and
+what the node adds (engine, precision, scale, camera, ...).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -38,11 +39,11 @@ class Monitor:
         self._arrivals, self._departures = deque(maxlen=WINDOW), deque(maxlen=WINDOW)
         self._times = {}
 
-    def received(self) -> None:
-        """A frame arrived."""
+    def received(self, count: int = 1) -> None:
+        """Frames arrived."""
         with self._lock:
-            self._received += 1
-            self._arrivals.append(time.monotonic())
+            self._received += count
+            self._arrivals.extend([time.monotonic()] * count)
 
     def lost(self, reason: str, count: int = 1) -> None:
         """Frames that will not become an output; not_received ones never arrived, but were sent."""
@@ -52,7 +53,7 @@ class Monitor:
             self._lost[reason] += count
 
     def done(self, times_ms: dict[str, float]) -> None:
-        """A frame went out; times_ms: its duration by name (latency, processing, stage_...)."""
+        """A frame went out; times_ms: its durations (latency_ms, processing_ms, stage_ms_...)."""
         with self._lock:
             self._out += 1
             self._departures.append(time.monotonic())
@@ -71,11 +72,7 @@ class Monitor:
         values = {"frames_in": frames_in, "frames_out": out, "frames_waiting": frames_in - out - total, "lost": total}
         values.update({f"lost_{reason}": count for reason, count in lost.items()}, **rates)
         for name, array in times.items():
-            if name.startswith("stage_ms_"):
-                values[name] = float(np.median(array))
-            else:
-                p50, p95, p99 = np.percentile(array, (50, 95, 99))
-                values.update({f"{name}_ms_p50": p50, f"{name}_ms_p95": p95, f"{name}_ms_p99": p99})
+            values.update({f"{name}_p{q}": float(np.percentile(array, q)) for q in (50, 95, 99)})
         return values
 
 
@@ -88,11 +85,11 @@ def _rate(moments) -> float:
 
 def times_ms(stamp_ns: int, received_ns: int, now_ns: int, stages: dict[str, float]) -> dict[str, float]:
     """What Monitor.done takes: latency (only for stamps of this clock), processing, graph and stages of one frame."""
-    times = {"processing": (time.monotonic_ns() - received_ns) / 1e6}
+    times = {"processing_ms": (time.monotonic_ns() - received_ns) / 1e6}
     if "estimate" in stages:
-        times["graph"] = times["processing"] - stages["estimate"]
+        times["graph_ms"] = times["processing_ms"] - stages["estimate"]
     if abs(now_ns - stamp_ns) < SAME_CLOCK_NS:
-        times["latency"] = (now_ns - stamp_ns) / 1e6
+        times["latency_ms"] = (now_ns - stamp_ns) / 1e6
     return times | {f"stage_ms_{name}": value for name, value in stages.items()}
 
 
@@ -135,13 +132,14 @@ def _text(value) -> str:
 
 
 class Complaints:
-    """Logs each message once, however many frames it concerns; forgets the oldest beyond a hundred."""
+    """Logs each message once, however many frames it concerns and whatever the numbers in it; remembers a hundred."""
 
     def __init__(self, logger):
         self._logger = logger
         self._said = deque(maxlen=100)
 
     def __call__(self, message: str, level: str = "error") -> None:
-        if message not in self._said:
-            self._said.append(message)
+        kind = re.sub(r"0x[0-9a-f]+|\d+", "#", message)
+        if kind not in self._said:
+            self._said.append(kind)
             getattr(self._logger, level)(message)

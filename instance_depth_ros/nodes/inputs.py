@@ -9,10 +9,11 @@ from functools import partial
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ..cameras.calibration import fit, load_camera_info
 from ..frame import Frame
 from . import messages
 from .listening import Listener
-from .pairing import StampPairer
+from .pairing import StampPairer, stamp_ns
 from .reader import CameraReader, restamped
 from .topics import ALIGNED_DEPTH, COLOR, COLOR_INFO, CameraTopics
 
@@ -24,26 +25,29 @@ class TopicInput:
     """Subscribes to colour, CameraInfo and (use_depth) registered depth; gives deliver() a function that makes a Frame.
 
     Making it is left to the receiver's thread, so that only frames that are used are decoded; it raises ValueError for
-    what is no frame. problem: why nothing comes, '' while something does.
+    what is no frame. problem: why nothing comes, '' while something does. ValueError for a bad camera_info file.
     """
 
     def __init__(self, node, settings, monitor, deliver):
         self._node, self._settings, self._monitor, self._deliver = node, settings, monitor, deliver
         self._info, self._info_arrived, self._waited_for_info = None, threading.Event(), False
+        self._lens = load_camera_info(settings.camera_info) if settings.camera_info else None
         qos = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._info_subscription = node.create_subscription(CameraInfo, COLOR_INFO, self._on_info, qos)
         self._pairer, self._depth = None, None
         if settings.use_depth:
             self._pairer = StampPairer(streams=2, on_drop=self._on_unpaired)
             self._pairer.registerCallback(lambda image, depth: self._hand_over(*image, depth))
-            self._depth = Listener(node, Image, ALIGNED_DEPTH, partial(self._pair, 1))
+            self._depth = Listener(
+                node, Image, ALIGNED_DEPTH, partial(self._pair, 1), silence_s=lambda: settings.silence_s
+            )
         kind, topic = (CompressedImage, COLOR + "/compressed") if settings.use_compressed else (Image, COLOR)
         missed = partial(monitor.lost, "not_received")
         self._color = Listener(node, kind, topic, self._on_image, missed, lambda: settings.silence_s)
 
     @property
     def problem(self) -> str:
-        return self._color.problem
+        return self._color.problem or (self._depth.problem if self._depth else "")
 
     def close(self) -> None:
         """Unsubscribe; what waits for its partner is lost as unpaired."""
@@ -70,7 +74,7 @@ class TopicInput:
 
     def _pair(self, stream: int, message, item=None) -> None:
         self._pairer.slop_ns = int(self._settings.pair_slop_ms * 1e6)
-        self._pairer.add(stream, messages.stamp_ns(message), item or message)
+        self._pairer.add(stream, stamp_ns(message), item or message)
 
     def _on_unpaired(self, stream: int, item) -> None:
         # Only colour is a frame; depth without colour is none that was lost.
@@ -82,22 +86,25 @@ class TopicInput:
 
     def _make_frame(self, image, received_ns: int, depth) -> Frame:
         decode = messages.color_from_compressed if self._settings.use_compressed else messages.color_from_image
+        color = decode(image)
         return Frame(
-            color=decode(image),
-            stamp_ns=messages.stamp_ns(image),
+            color=color,
+            stamp_ns=stamp_ns(image),
             frame_id=image.header.frame_id,
-            intrinsics=self._intrinsics(),
+            intrinsics=self._intrinsics(*color.shape[:2]),
             depth_m=None if depth is None else messages.depth_from_image(depth),
             received_ns=received_ns,
         )
 
-    def _intrinsics(self):
-        """Those of the last CameraInfo; None when none comes. Only the first frame waits for it."""
+    def _intrinsics(self, height: int, width: int):
+        """Those of the last CameraInfo, else of the camera_info setting, else None. Only the first frame waits."""
         if not self._waited_for_info:
             self._waited_for_info = True
             if self._node.count_publishers(self._node.resolve_topic_name(COLOR_INFO)):
                 self._info_arrived.wait(INFO_WAIT_S)
-        return messages.intrinsics_from_info(self._info) if self._info else None
+        if self._info:
+            return messages.intrinsics_from_info(self._info)
+        return self._lens and fit(self._lens, width, height)
 
 
 class CameraInput:
@@ -105,7 +112,7 @@ class CameraInput:
 
     def __init__(self, node, settings, monitor, complain, worker, on_end):
         self._settings, self._monitor, self._worker = settings, monitor, worker
-        self._reader = CameraReader(settings, self._on_frame, on_end, complain)
+        self._reader = CameraReader(settings, self._on_frame, on_end, complain, monitor)
         self._node, self._topics = node, None
         self._reader.start()
 

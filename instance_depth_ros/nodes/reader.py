@@ -13,6 +13,10 @@ RECORDINGS = ("file", "folder")
 # A driver's own stamp is kept when it is of this clock.
 SAME_CLOCK_NS = 1_000_000_000
 FIRST_DELAY_S, LAST_DELAY_S = 0.5, 10.0
+# A camera that is being opened, or a frame that is being taken, may hold the thread; the process ends without it.
+STOP_S = 3.0
+# What a camera itself counts, and the reason by which it is lost.
+CAMERA_LOSSES = {"skipped": "invalid", "overwritten": "overwritten"}
 
 
 def restamped(frame: Frame, camera: str, now_ns: int) -> Frame:
@@ -25,15 +29,17 @@ def restamped(frame: Frame, camera: str, now_ns: int) -> Frame:
 class CameraReader:
     """Calls on_frame(frame) for each frame, from its own thread; on_end(failed) once after the last of a recording.
 
-    A live camera that fails is opened again, at growing intervals; a recording that fails has ended.
+    A live camera that fails is opened again, at growing intervals; a recording that fails has ended. Pictures that the
+    camera itself lost are received and lost for the monitor.
     problem: what is wrong now, '' when nothing is. ValueError for settings that name no camera.
     """
 
-    def __init__(self, settings, on_frame, on_end, complain):
+    def __init__(self, settings, on_frame, on_end, complain, monitor):
         self.camera = open_camera(settings)
         self.problem = f"opening the {settings.camera} camera"
         self._recording = settings.camera in RECORDINGS
-        self._on_frame, self._on_end, self._complain = on_frame, on_end, complain
+        self._on_frame, self._on_end, self._complain, self._monitor = on_frame, on_end, complain, monitor
+        self._booked = dict.fromkeys(CAMERA_LOSSES, 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
@@ -43,26 +49,49 @@ class CameraReader:
     def stop(self) -> None:
         """Close the camera and end the thread; safe to call twice, and from within a callback."""
         self._stop.set()
+        self.camera.interrupt()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        delay_s = FIRST_DELAY_S
+        self._delay_s = FIRST_DELAY_S
         while not self._stop.is_set():
             try:
                 with self.camera:
-                    while not self._stop.is_set():
-                        frame = self.camera.read()
-                        if frame is None:
-                            self.problem = "the recording has ended"
-                            return self._on_end(False)
-                        self.problem, delay_s = "", FIRST_DELAY_S
-                        self._on_frame(frame)
-            # ValueError: a picture that its calibration does not fit.
-            except (CameraError, ValueError) as error:
-                self.problem = str(error)
+                    ended = self._read_all()
+            except Exception as error:  # whatever it is, the thread must not end in silence
+                if self._stop.is_set():
+                    return
+                # ValueError: a picture that its calibration does not fit.
+                expected = isinstance(error, CameraError | ValueError)
+                self.problem = str(error) if expected else f"the {self.camera.settings.camera} camera failed: {error!r}"
                 self._complain(self.problem)
                 if self._recording:
                     return self._on_end(True)
-                self._stop.wait(delay_s)
-                delay_s = min(2 * delay_s, LAST_DELAY_S)
+                self._stop.wait(self._delay_s)
+                self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
+            else:
+                if ended:
+                    self.problem = "the recording has ended"
+                    return self._on_end(False)
+
+    def _read_all(self) -> bool:
+        """Hand over each frame until stop(), or the end of a recording; whether it was that."""
+        while not self._stop.is_set():
+            try:
+                frame = self.camera.read()
+            finally:
+                self._book_losses()
+            if frame is None:
+                return True
+            self.problem, self._delay_s = "", FIRST_DELAY_S
+            self._on_frame(frame)
+        return False
+
+    def _book_losses(self) -> None:
+        for name, reason in CAMERA_LOSSES.items():
+            count = getattr(self.camera, name, 0)
+            if new := count - self._booked[name]:
+                self._booked[name] = count
+                self._monitor.received(new)
+                self._monitor.lost(reason, new)
