@@ -37,8 +37,8 @@ def free_port():
 
 
 @contextmanager
-def viewer(**parameters):
-    command = [sys.executable, "-m", "instance_depth_ros.nodes.viewer", "--ros-args"]
+def viewer(*arguments, **parameters):
+    command = [sys.executable, "-m", "instance_depth_ros.nodes.viewer", "--ros-args", *arguments]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     node = subprocess.Popen(
@@ -52,8 +52,8 @@ def viewer(**parameters):
 
 
 @contextmanager
-def scene():
-    """Publishes a magenta wall behind a floor, slowly: a browser without a GPU needs its time."""
+def scene(prefix=""):
+    """Publishes a magenta wall behind a floor under prefixed topics, slowly: a browser without a GPU needs its time."""
     import rclpy
     from rclpy.context import Context
     from rclpy.node import Node
@@ -74,7 +74,7 @@ def scene():
         "depth/points": PointCloud2,
         "depth/camera_info": CameraInfo,
     }
-    publishers = {topic: node.create_publisher(kind, topic, 2) for topic, kind in kinds.items()}
+    publishers = {topic: node.create_publisher(kind, prefix + topic, 2) for topic, kind in kinds.items()}
     lens = Intrinsics.from_fov(160, 120, 60)
     rows = np.arange(120)[:, None] + np.zeros((1, 160))
     depth_m = np.clip(lens.fy / np.maximum(rows - 60, 1), 1, 5).astype(np.float32)
@@ -164,6 +164,14 @@ def test_the_page_shows_picture_and_cloud(tmp_path):
         assert node.wait(30) == 0
     assert saved.stat().st_size > 10_000
     wait_for(lambda: not listening(web), "the end of the page")
+
+
+def test_topics_may_be_remapped(tmp_path):
+    saved = tmp_path / "seen.rrd"
+    topics = ("camera/color/image_raw", "depth/image", "depth/confidence", "depth/points", "depth/camera_info")
+    remapped = [word for topic in topics for word in ("-r", f"{topic}:=robot/{topic}")]
+    with viewer(*remapped, window="none", save=saved), scene("robot/"):
+        wait_for(lambda: saved.stat().st_size > 10_000, "a picture in the file")
 
 
 def listening(port):
