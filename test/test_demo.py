@@ -83,7 +83,7 @@ def test_the_video_has_each_frame_at_its_time(tmp_path):
 
 
 def test_losses_are_those_that_the_nodes_counted():
-    sent, out, lost = balance({"frames_out": "100"}, DEPTH_SAID)
+    sent, out, lost = balance({"camera": {"frames_out": "100"}, "depth": DEPTH_SAID})
     assert (sent, out) == (100, 90)
     assert lost == {"not_received": 7, "overwritten": 3, "invalid": 0}, "two after the last one that arrived"
 
@@ -95,7 +95,9 @@ def test_losses_are_those_that_the_nodes_counted():
 )
 def test_counts_that_do_not_agree_are_no_figures(sent, said):
     with pytest.raises(ValueError, match="counts do not agree"):
-        balance({"frames_out": sent}, DEPTH_SAID | said)
+        balance({"camera": {"frames_out": sent}, "depth": DEPTH_SAID | said})
+    with pytest.raises(ValueError, match="no diagnostics came from: camera"):
+        balance({"depth": DEPTH_SAID})
 
 
 def test_a_file_camera_without_a_clip_becomes_the_simulated_one(monkeypatch):

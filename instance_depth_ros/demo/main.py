@@ -53,7 +53,7 @@ def main(args: Namespace) -> int:
         return 1
     summary = summarize(record, live, settings)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print("drawing", flush=True)
+    print("drawing contact_sheet.png and depth.mp4", flush=True)
     title = (
         f"{summary['clip']}, {settings.get('weights', config.BY_NAME['weights'].default)}, {summary['fps']} frames/s"
     )
@@ -177,29 +177,31 @@ def process_started() -> float:
     return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot_s)
 
 
-def balance(camera: dict[str, str], depth: dict[str, str]) -> tuple[int, int, dict[str, int]]:
-    """frames_in, frames_out and the losses by reason, from the last diagnostics of the two nodes.
+def balance(figures: dict[str, dict[str, str]]) -> tuple[int, int, dict[str, int]]:
+    """frames_in, frames_out and the losses by reason, from the last diagnostics of the camera and the depth node.
 
     ValueError where what the camera sent is not what the depth node gave and lost, as each counted it for itself.
     """
-    sent, (frames_in, frames_out, waiting) = (
-        int(camera["frames_out"]), (int(depth[f"frames_{name}"]) for name in ("in", "out", "waiting"))
-    )
+    if silent := {"camera", "depth"} - figures.keys():
+        raise ValueError(f"no diagnostics came from: {', '.join(sorted(silent))}; without them no loss is known")
+    camera, depth = figures["camera"], figures["depth"]
+    sent = int(camera["frames_out"])
+    frames_in, frames_out, waiting = (int(depth[f"frames_{name}"]) for name in ("in", "out", "waiting"))
     lost = {key.removeprefix("lost_"): int(value) for key, value in depth.items() if key.startswith("lost_")}
     # Frames lost before the first that arrived, and after the last, leave no gap that the depth node could see.
     unseen = sent - frames_in
     if unseen < 0 or waiting or frames_in != frames_out + sum(lost.values()):
         raise ValueError(
             f"the nodes' counts do not agree: camera sent {sent}; depth got {frames_in}, gave {frames_out}, "
-            f"lost {lost}, keeps {waiting}; did a node start anew? The logs say"
+            f"lost {lost}, keeps {waiting}; did a node start anew? Its .log in the output folder says"
         )
     return sent, frames_out, lost | {"not_received": lost["not_received"] + unseen}
 
 
 def summarize(record, live: LiveLine, settings: dict) -> dict:
     """The figures of the run; frames_in = frames_out + the losses. ValueError where that is not so."""
+    frames_in, frames_out, lost = balance(record.figures)
     depth = record.figures["depth"]
-    frames_in, frames_out, lost = balance(record.figures["camera"], depth)
     duration_s = max(record.arrivals[-1] - record.arrivals[0], 1e-3)
     p50, p99 = np.percentile(record.latencies_ms, (50, 99))
     return {
