@@ -369,6 +369,18 @@ def test_whatever_ends_a_recording_is_said_and_it_has_failed(tmp_path, monkeypat
     assert len(said) == 1 and said[0].startswith("the folder camera failed: error(")
 
 
+def test_stopping_does_not_wait_for_the_next_picture(tmp_path):
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture(number))
+    frames, said = queue.Queue(), []
+    settings = config.make("camera", camera="folder", camera_path=str(tmp_path), fps=0.001)
+    reader = CameraReader(settings, frames.put, said.append, said.append, Monitor())
+    reader.start()
+    frames.get(timeout=60)
+    reader.stop()
+    assert not reader._thread.is_alive() and not said
+
+
 @pytest.fixture
 def listening():
     """A function (on_message, QoS overrides) that listens to /pictures: the Listener, a publisher, how to wait."""

@@ -71,7 +71,7 @@ class CameraReader:
                 self._stop.wait(self._delay_s)
                 self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
             else:
-                if ended:
+                if ended and not self._stop.is_set():
                     self.problem = "the recording has ended"
                     return self._on_end(False)
 
