@@ -28,6 +28,8 @@ from ..geometry import cloud, valid
 from .record import Record, depth_from_code
 
 ROWS = 6
+# About what one pixel of the shipped network's output spans in a picture of this size.
+DETAIL_PX = 4.5
 GRID, CAMERA = (225, 225, 225), (200, 30, 30)
 # VP9 (libvpx, BSD) in MP4: every current browser plays it, and no GPL encoder is involved.
 CODEC, OPTIONS = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "30", "b": "0"}
@@ -40,13 +42,14 @@ def contact_sheet(record: Record, path: Path, title: str) -> None:
     samples = record.samples
     chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, ROWS).round().astype(int))]
     near_m, far_m = depth_span(np.stack([sample.depth_m for sample in samples]))
-    view = SideView([cloud(s.depth_m, record.intrinsics, s.color, stride=3) for s in samples])
+    view = SideView([cloud(s.depth_m, record.intrinsics, s.color, 3, detail_px=DETAIL_PX) for s in samples])
     lines = []
     for sample in chosen:
         seconds = (sample.stamp_ns - samples[0].stamp_ns) / 1e9
         depth = tile(colored_depth(sample.depth_m, near_m, far_m))
         sure = tile(np.repeat(sample.confidence[..., None], 3, -1))
-        side = view.draw(cloud(sample.depth_m, record.intrinsics, sample.color, stride=2), depth.shape[0])
+        points = cloud(sample.depth_m, record.intrinsics, sample.color, detail_px=DETAIL_PX)
+        side = view.draw(points, depth.shape[0])
         line = beside(tile(sample.color), depth, depth_legend(near_m, far_m, depth.shape[0]), sure, side)
         lines += [line, text_line(f"{seconds:.1f} s", line.shape[1])]
     width = lines[0].shape[1]

@@ -54,7 +54,7 @@ class DepthNode(LifecycleNode):
         super().__init__("depth", **node_args)
         self.ended, self.status = threading.Event(), 0
         self._estimator = self._topics = self._input = self._worker = None
-        self._state = self._used_intrinsics = None
+        self._state, self._used_intrinsics, self._memory_mb = None, None, 0.0
         self._label, self._resets, self._last_reset = "unconfigured", 0, ""
         self._reset_asked = threading.Event()
         self.settings = Parameters(self, "depth", locked=lambda: self._estimator is not None).settings
@@ -181,7 +181,7 @@ class DepthNode(LifecycleNode):
         reset = "asked for" if asked else estimate.reset
         if reset and (asked or state is not None):
             self._resets, self._last_reset = self._resets + 1, reset
-        self._used_intrinsics = estimate.intrinsics
+        self._used_intrinsics, self._memory_mb = estimate.intrinsics, self._state.memory.megabytes
         return estimate
 
     def _describe(self):
@@ -191,7 +191,7 @@ class DepthNode(LifecycleNode):
         if self._input:
             values.update(self._input.describe())
         if self._estimator:
-            values.update(self._estimator.info)
+            values.update(self._estimator.info, memory_mb=self._memory_mb)
         return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "estimating", values
 
     def _scale(self) -> str:
