@@ -96,7 +96,8 @@ SETTINGS = (
     Setting("assumed_fov_deg", 60.0, "horizontal field of view where no CameraInfo is known", ("depth",), unit="deg",
             bounds=(10.0, 150.0), live=True),
     Setting("max_depth_m", 80.0, "farther depth is invalid", ("depth",), unit="m", bounds=(0.1, 1000.0), live=True),
-    Setting("min_confidence", 0.0, "less confident depth is invalid", ("depth",), bounds=(0.0, 1.0), live=True),
+    Setting("min_confidence", 0.07, "less confident depth is invalid: the sky, mostly", ("depth",),
+            bounds=(0.0, 1.0), live=True),
     Setting("fuse", "off", "registered sensor depth: off, or replace the network's depth where it is valid", ("depth",),
             choices=("off", "replace"), live=True),
     # the depth node
