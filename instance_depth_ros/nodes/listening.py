@@ -81,7 +81,8 @@ class Listener:
         elif self._arrived:
             self.problem = ""
         self._silent = silent
-        if self._loses_many() or (silent and not self._arrived):
+        # Silence between two arrivals with a gap is loss too: almost all of it.
+        if self._loses_many() or (silent and (self._lossy_looks or not self._arrived)):
             self._ask_for_reliable()
 
     def _loses_many(self) -> bool:
