@@ -345,7 +345,7 @@ def test_registered_depth_that_never_comes_is_said():
             message = graph.diagnostics()["message"]
             return "aligned_depth_to_color/image_raw for 0.5 s" in message
 
-        graph.until(said)
+        assert graph.until(said)
 
 
 def test_what_a_camera_loses_is_booked(tmp_path):
