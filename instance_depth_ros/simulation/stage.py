@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import textures
-from .actors import ELLIPSOIDS, WEARS, People
-
 
 def _text(*numbers) -> str:
     return " ".join(f"{float(n):.5g}" for n in numbers)
@@ -17,6 +14,7 @@ class Stage:
 
     def __init__(self):
         self.geoms: list[str] = []
+        self.ground: list[bool] = []  # of each geom: whether people stand on it
         self.assets: list[str] = []
         self.lights: list[str] = []
         self.images: list[np.ndarray] = []
@@ -48,14 +46,24 @@ class Stage:
         """Six stacked square faces."""
         self._texture(image, "skybox")
 
-    def _geom(self, kind, size, material, where) -> None:
+    def _geom(self, kind, size, material, where, ground=False) -> None:
         self.geoms.append(f'<geom type="{kind}" size="{_text(*size)}" material="{material}" {where}/>')
+        self.ground.append(ground)
+
+    def moving(self, kind: str, size, material: str) -> int:
+        """A shape that a troupe places in every frame; returns its index.
+
+        kind, size: "sphere" (radius,), "capsule" and "cylinder" (radius, half length along z), "ellipsoid" and "box"
+        (three half axes).
+        """
+        self._geom(kind, size, material, 'group="1"')
+        return len(self.geoms) - 1
 
     def floor(self, half_m: float, material: str) -> None:
-        self._geom("plane", (half_m, half_m, 4), material, 'group="2"')
+        self._geom("plane", (half_m, half_m, 4), material, 'group="2"', ground=True)
 
-    def box(self, center, half, material, yaw=0.0) -> None:
-        self._geom("box", half, material, f'pos="{_text(*center)}" euler="0 0 {yaw:.5g}"')
+    def box(self, center, half, material, yaw=0.0, ground=False) -> None:
+        self._geom("box", half, material, f'pos="{_text(*center)}" euler="0 0 {yaw:.5g}"', ground)
 
     def panel(self, center, half_width, half_height, normal_yaw, material, thickness=0.02) -> None:
         """An upright board whose picture lies on the face that looks along normal_yaw."""
@@ -79,28 +87,6 @@ class Stage:
             f'specular="0.1 0.1 0.1" castshadow="{str(shadow).lower()}" exponent="1" '
             f'type="{"directional" if directional else "spot"}"/>'
         )
-
-    def people(self, rng, people: People) -> int:
-        """Dress the people and add their geoms, placed later; returns the index of the first geom."""
-        first = len(self.geoms)
-        prints = [textures.cloth(rng) for _ in range(8)]
-        for sizes in people.sizes:
-            tint = lambda **ranges: textures.color(rng, **ranges)  # noqa: E731
-            skin = tint(hue=(0.03, 0.09), saturation=(0.25, 0.6), value=(0.25, 0.95))
-            top, bottom = tint(saturation=(0, 0.9), value=(0.08, 1)), tint(saturation=(0, 0.6), value=(0.08, 0.8))
-            looks = {
-                "skin": self.material(skin),
-                "hair": self.material(tint(hue=(0, 0.13), saturation=(0, 0.6), value=(0.05, 0.7))),
-                "top": self.material(top, prints[rng.integers(8)], 0.4),
-                "bottom": self.material(bottom, prints[rng.integers(8)], 0.4),
-                "shoe": self.material(tint(value=(0.05, 0.95))),
-            }
-            looks["sleeve"] = looks[rng.choice(["skin", "top"])]
-            looks["shin"] = looks[rng.choice(["skin", "bottom"], p=[0.25, 0.75])]
-            for geom, (wears, size) in enumerate(zip(WEARS, sizes, strict=True)):
-                kind = "ellipsoid" if geom in ELLIPSOIDS else "capsule"
-                self._geom(kind, size if geom in ELLIPSOIDS else size[:2], looks[wears], 'group="1"')
-        return first
 
     def compile(self, width: int, height: int, shadow_reach_m: float, haze_m: float):
         """The mujoco.MjModel, its textures filled in."""
