@@ -1,4 +1,4 @@
-"""MuJoCo as a camera: colour and depth from one pass, ids from a second where asked."""
+"""MuJoCo as a camera: colour, depth and the surface seen by each pixel."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ except AttributeError as error:  # PyOpenGL without libEGL
     raise RuntimeError(f"no OpenGL for MuJoCo: apt-get install libegl1 libgl1 ({error})") from error
 
 NEAR_M, FAR_M = 0.05, 250.0
+_HIDDEN_GROUP = 5  # a group that MjvOption leaves out
 
 
 class Picture:
-    """Draws one model from its camera 'eye'; use it from one thread at a time, and close it."""
+    """Draws one model from its camera 'eye'; use it from one thread at a time, and close it.
+
+    oversample: colours are drawn so many times larger and shrunk, for smooth edges.
+    """
 
     def __init__(self, model, width: int, height: int, oversample: int, shadow: bool, haze: bool):
         self.model, self.data = model, mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
-        self._oversample = oversample
-        self._size = height * oversample, width * oversample
-        self._rect = mujoco.MjrRect(0, 0, width * oversample, height * oversample)
+        self._size, self._oversample = (height, width), oversample
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 50)
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadow
+        self._shadow = shadow
         self._scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = haze
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._camera = mujoco.MjvCamera()
         self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
         self._option = mujoco.MjvOption()
+        self._update(np.ones(model.ngeom, bool))
+        self._drawn = np.array([geom.objid for geom in self._scene.geoms[: self._scene.ngeom]])
         try:
-            self._gl = GLContext(width, height)
+            self._gl = GLContext(width * oversample, height * oversample)
             with self._gl.as_current():
                 self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         except Exception as error:  # PyOpenGL raises many kinds
@@ -51,53 +55,86 @@ class Picture:
             mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
             self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
 
-    def take(self, world_from_camera: np.ndarray, vertical_fov_deg: float, geom_ids: np.ndarray | None = None):
-        """Colour (H, W, 3) uint8, depth_m (H, W) float32 along the optical axis, and ids (H, W) uint16 or None.
+    def take(self, world_from_camera: np.ndarray, vertical_fov_deg: float, truth: bool = False):
+        """Colour (H, W, 3) uint8, depth_m (H, W) float32 and surface (H, W) int16, None unless truth.
 
-        world_from_camera: (4, 4), OpenCV axes. geom_ids: (geoms,) the id of each geom, to ask for ids.
+        world_from_camera: (4, 4), OpenCV axes. depth_m: along the optical axis at the pixel's centre, FAR_M where there
+        is nothing. surface: index of the geom at the pixel's centre, -1 where there is none.
         """
         # OpenGL looks along -z with y up
         self.data.cam_xpos[0] = world_from_camera[:3, 3]
         self.data.cam_xmat[0] = (world_from_camera[:3, :3] * (1, -1, -1)).reshape(-1)
         self.model.cam_fovy[0] = vertical_fov_deg
+        seen = self._in_view(vertical_fov_deg, self.data.geom_xpos)
+        with self._gl.as_current():
+            self._update(seen | self._casts(vertical_fov_deg) if self._shadow else seen)
+            color, depth = self._draw(self._oversample, self._shadow)
+            surface = None
+            if truth or self._oversample > 1:
+                # a pass of its own, without smoothing: depth and surface of the same point
+                self._update(seen)
+                surface, depth = self._surface()
+        if self._oversample > 1:
+            color = cv2.resize(color, self._size[::-1], interpolation=cv2.INTER_AREA)
+        # reversed z: 1 at the near plane, 0 at the far one
+        depth_m = np.float32(NEAR_M * FAR_M) / (np.float32(NEAR_M) + depth * np.float32(FAR_M - NEAR_M))
+        return color[::-1], depth_m[::-1], surface[::-1] if truth else None
+
+    def _update(self, seen: np.ndarray) -> None:
+        """Take the geoms' and the camera's places into the scene, of the geoms seen only."""
+        group = self.model.geom_group.copy()
+        self.model.geom_group[~seen] = _HIDDEN_GROUP
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self.model, self.data, self._option, None, self._camera, everything, self._scene)
-        color, depth = np.empty((*self._size, 3), np.uint8), np.empty(self._size, np.float32)
-        ids = None
-        with self._gl.as_current():
-            mujoco.mjr_render(self._rect, self._scene, self._context)
-            mujoco.mjr_readPixels(color, depth, self._rect, self._context)
-            if geom_ids is not None:
-                ids = self._ids(geom_ids)
-        # reversed z: 1 at the near plane, 0 at the far one
-        depth_m = NEAR_M * FAR_M / (NEAR_M + depth.astype(np.float64) * (FAR_M - NEAR_M))
-        color, depth_m = color[::-1], depth_m[::-1].astype(np.float32)
-        if self._oversample > 1:
-            color, depth_m, ids = self._shrink(color, depth_m, ids)
-        return color, depth_m, ids
+        self.model.geom_group[:] = group
+        self._seen = seen
 
-    def _shrink(self, color, depth_m, ids):
-        """Mean colours; depths exact on planes (mean disparity), or the nearest surface's where a pixel has several."""
-        n = self._oversample
-        size = self._size[1] // n, self._size[0] // n
-        blocks = depth_m.reshape(size[1], n, size[0], n).swapaxes(1, 2).reshape(size[1], size[0], n * n)
-        near, far = blocks.min(-1), blocks.max(-1)
-        depth_m = np.where(far < 1.1 * near, 1 / (1 / blocks).mean(-1), near)
-        return cv2.resize(color, size, interpolation=cv2.INTER_AREA), depth_m, None if ids is None else ids[::n, ::n]
+    def _draw(self, scale: int, shadow: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) uint8 and reversed depth (H, W) float32, scale times the picture's size, bottom row first."""
+        height, width = self._size[0] * scale, self._size[1] * scale
+        color, depth = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
+        rect = mujoco.MjrRect(0, 0, width, height)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadow
+        mujoco.mjr_render(rect, self._scene, self._context)
+        mujoco.mjr_readPixels(color, depth, rect, self._context)
+        return color, depth
 
-    def _ids(self, geom_ids: np.ndarray) -> np.ndarray:
+    def _surface(self) -> tuple[np.ndarray, np.ndarray]:
         flags = self._scene.flags.copy()
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = True
         self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
-        drawn = np.empty((*self._size, 3), np.uint8)
-        mujoco.mjr_render(self._rect, self._scene, self._context)
-        mujoco.mjr_readPixels(drawn, None, self._rect, self._context)
+        color, depth = self._draw(1, False)
         np.copyto(self._scene.flags, flags)
-        table = np.zeros(self._scene.ngeom + 1, np.uint16)
-        for geom in self._scene.geoms[: self._scene.ngeom]:
-            if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                table[geom.segid + 1] = geom_ids[geom.objid]
-        return table[drawn.astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)][::-1].copy()
+        # a geom's colour is its place among those drawn, counted from 1
+        table = np.append(-1, self._drawn[self._seen[self._drawn]]).astype(np.int16)
+        return table[color[..., 0] + (color[..., 1].astype(np.uint16) << 8)], depth
+
+    def _in_view(self, vertical_fov_deg: float, centers: np.ndarray) -> np.ndarray:
+        return ~self._outside(vertical_fov_deg, centers).any(0)
+
+    def _casts(self, vertical_fov_deg: float) -> np.ndarray:
+        """(geoms,) bool: whether a geom's shadow on the floor may be in view."""
+        casts = np.zeros(self.model.ngeom, bool)
+        centers = self.data.geom_xpos
+        here = self._outside(vertical_fov_deg, centers)
+        for light in np.flatnonzero(self.model.light_castshadow):
+            away = self.data.light_xdir[light]
+            if self.model.light_type[light] != mujoco.mjtLightType.mjLIGHT_DIRECTIONAL:
+                away = centers - self.data.light_xpos[light]
+            down = np.minimum(away[..., 2], -1e-3)
+            landing = centers + away * (np.maximum(centers[:, 2], 0) / -down)[:, None]
+            casts |= ~(here & self._outside(vertical_fov_deg, landing)).any(0)
+        return casts
+
+    def _outside(self, vertical_fov_deg: float, centers: np.ndarray) -> np.ndarray:
+        """(5, geoms) bool: whether a geom, were it at centers (geoms, 3), lies wholly beyond a side of the view."""
+        half = np.radians(vertical_fov_deg) / 2
+        wide = np.arctan(np.tan(half) * self._size[1] / self._size[0])
+        inwards = np.array([(np.cos(wide), 0, -np.sin(wide)), (-np.cos(wide), 0, -np.sin(wide)),
+                            (0, np.cos(half), -np.sin(half)), (0, -np.cos(half), -np.sin(half)), (0, 0, -1)])  # fmt: skip
+        local = (centers - self.data.cam_xpos[0]) @ self.data.cam_xmat[0].reshape(3, 3)
+        radius = np.where(self.model.geom_rbound > 0, self.model.geom_rbound, np.inf)
+        return inwards @ local.T < -radius
 
     def close(self) -> None:
         """Free the OpenGL context; safe to call twice."""
