@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated")
-ACTIVITIES = ("room", "court", "plaza")
+# the six of the GID dataset, then ours; a tour leads through several places
+ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class World:
     """half: cameras and free actors stay within +-half (x, y). taken: (x, y, radius) of what stands on the floor.
 
     seats: (x, y, facing) at 0.45 m. ceiling_m: 0 outdoors. shadows, haze_m (0: clear): how it is drawn.
+    route: (times_s (k,), places (k, 3), aims (k, 3)) of a camera that is carried through; closed.
     """
 
     stage: Stage
@@ -66,6 +67,7 @@ class World:
     shadows: bool = False
     shadow_reach_m: float = 12.0
     haze_m: float = 0.0
+    route: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def spot(self, rng, radius: float, half=None, tries=40) -> np.ndarray | None:
         """A place (2,) free for a disc of radius within +-half, or None."""
