@@ -126,18 +126,28 @@ def valid(depth_m: np.ndarray) -> np.ndarray:
     return np.isfinite(depth_m) & (depth_m > 0)
 
 
+def depth_from_codes(codes: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
+    """(H, W) uint16 multiples of a unit, 0 invalid -> float32 metres, NaN invalid."""
+    depth_m = codes.astype(np.float32) * np.float32(unit_m)
+    depth_m[codes == 0] = np.nan
+    return depth_m
+
+
+def codes_from_depth(depth_m: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
+    """float32 metres -> uint16 multiples of a unit; invalid, and beyond 65535 of them, becomes 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        codes = np.where(valid(depth_m), np.rint(depth_m / unit_m), 0)
+    return np.where(codes > 65535, 0, codes).astype(np.uint16)
+
+
 def depth_from_millimetres(depth_mm: np.ndarray) -> np.ndarray:
     """(H, W) uint16 millimetres, 0 invalid (REP 118) -> float32 metres, NaN invalid."""
-    depth_m = depth_mm.astype(np.float32) * np.float32(1e-3)
-    depth_m[depth_mm == 0] = np.nan
-    return depth_m
+    return depth_from_codes(depth_mm)
 
 
 def millimetres_from_depth(depth_m: np.ndarray) -> np.ndarray:
     """float32 metres -> uint16 millimetres; invalid, and beyond 65.535 m, becomes 0."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        depth_mm = np.where(valid(depth_m), np.rint(depth_m * 1000), 0)
-    return np.where(depth_mm > 65535, 0, depth_mm).astype(np.uint16)
+    return codes_from_depth(depth_m)
 
 
 def unproject(depth_m: np.ndarray, ray: np.ndarray) -> np.ndarray:

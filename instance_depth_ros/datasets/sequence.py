@@ -1,0 +1,234 @@
+"""A GID-style sequence folder: written frame by frame, complete or absent; read layer by layer (docs/dataset.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..geometry import Intrinsics
+from .layers import DERIVED, LAYERS
+
+USUAL = ("color", "depth_m", "ids")
+CLASSES = ("background", "person", "animal", "ball", "racket", "vehicle", "other")
+FAULT = "the folder is damaged: delete it and write or copy it again"
+
+
+class Sequence:
+    """One recording. len(): its frames; [index]: the usual layers of one.
+
+    about: what sequence.json says. camera: what camera.json says. intrinsics; layers: names of those that read() has.
+    Files are opened when they are asked for; a missing or broken one raises FileNotFoundError or ValueError, by name.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        if not (self.folder / "sequence.json").is_file():
+            raise FileNotFoundError(
+                f"no sequence in {self.folder}: sequence.json is missing. instance-depth simulate writes sequences"
+            )
+        self.about, self.camera = _json(self.folder / "sequence.json"), _json(self.folder / "camera.json")
+        try:
+            self.intrinsics, self.depth_unit_m = _intrinsics(self.camera), float(self.camera["depth_unit_m"])
+            self._length = int(self.about["frames"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.folder}: sequence.json or camera.json lacks or misspells {error}; {FAULT}"
+            ) from error
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        stored = [name for name, layer in LAYERS.items() if (self.folder / layer.folder).is_dir()]
+        return (*stored, *(DERIVED if "ids" in stored else ()))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> dict:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.folder} has {len(self)} frames, asked for number {index}")
+        return self.read(index % len(self), [name for name in USUAL if name in self.layers])
+
+    def read(self, index: int, layers: Iterable[str] = USUAL) -> dict:
+        """What frames.jsonl says of frame number index (stamp_ns, world_from_camera, instances, ...) and its layers.
+
+        color (H, W, 3) uint8 RGB; depth_m, truth_m (H, W) float32 metres, NaN invalid; ids (H, W) uint16;
+        ground, static (H, W) bool; classes (H, W) uint8; amodal: id -> (H, W) bool;
+        flow_next, flow_previous (H, W, 2) float32 pixels (x, y), NaN where hidden or unknown, and at the ends.
+        """
+        frame = self.frame(index)
+        frame |= {name: self._layer(name, index) for name in layers if name not in DERIVED}
+        for name in set(layers) & set(DERIVED):
+            ids = frame["ids"] if "ids" in frame else self._layer("ids", index)
+            frame[name] = derived(name, ids, frame["instances"])
+        return frame
+
+    def frame(self, index: int) -> dict:
+        """What frames.jsonl says of a frame; world_from_camera as (4, 4) float64, or None."""
+        path = self.folder / "frames.jsonl"
+        with open(path, "rb") as file:
+            file.seek(self._starts[index])
+            try:
+                row = json.loads(file.readline())
+                row["instances"], row["stamp_ns"]
+                if row["index"] != index:
+                    raise ValueError(f"it has index {row['index']}")
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {index + 1}: {error}; {FAULT}") from error
+        if row.get("world_from_camera") is not None:
+            row["world_from_camera"] = np.array(row["world_from_camera"], np.float64)
+        return row
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Where each line of frames.jsonl begins: a long recording is not parsed for one frame of it."""
+        path = self.folder / "frames.jsonl"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; {FAULT}")
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        ends = np.flatnonzero(content == ord("\n")) + 1
+        if len(ends) != len(self):
+            raise ValueError(f"{path} has {len(ends)} lines, sequence.json says {len(self)} frames; {FAULT}")
+        return np.concatenate([[0], ends[:-1]])
+
+    def _layer(self, name: str, index: int):
+        if name not in self.layers:
+            raise ValueError(f"{self.folder} has no layer '{name}'; it has {', '.join(self.layers)}")
+        layer, intrinsics = LAYERS[name], self.intrinsics
+        for path in (self.folder / file for file in layer.files(index)):
+            if path.is_file():
+                try:
+                    array = layer.decode(path.read_bytes(), self.depth_unit_m)
+                except Exception as error:  # a damaged archive raises one of many kinds
+                    raise ValueError(f"{path}: {error}; {FAULT}") from error
+                if name != "amodal" and array.shape[:2] != (intrinsics.height, intrinsics.width):
+                    size = f"{array.shape[1]}x{array.shape[0]}"
+                    raise ValueError(
+                        f"{path} is {size}, camera.json says {intrinsics.width}x{intrinsics.height}; {FAULT}"
+                    )
+                return array
+        if (name, index) in (("flow_next", len(self) - 1), ("flow_previous", 0)):
+            return np.full((intrinsics.height, intrinsics.width, 2), np.nan, np.float32)
+        raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing; {FAULT}")
+
+    def close(self) -> None:
+        """Nothing is held open; here so that films, which hold a renderer, can take this one's place."""
+
+
+def derived(name: str, ids: np.ndarray, instances: list[dict]) -> np.ndarray:
+    """classes: (H, W) uint8, index into CLASSES. static: (H, W) bool, background and what never moves."""
+    table = np.zeros(max(int(ids.max(initial=0)), *(row["id"] for row in instances), 0) + 1, np.uint8)
+    for row in instances:
+        table[row["id"]] = CLASSES.index(row["class"]) if name == "classes" else not row.get("still", False)
+    return table[ids] if name == "classes" else table[ids] == 0
+
+
+def open_folder(folder: str | Path) -> list[Sequence]:
+    """The finished sequences in a folder, by name; what is added later is not seen."""
+    found = sorted(path.parent for path in Path(folder).glob("[!.]*/sequence.json"))
+    if not found:
+        raise FileNotFoundError(
+            f"no sequences in {folder}: write some: instance-depth simulate --split sim-train --out {folder}"
+        )
+    return [Sequence(path) for path in found]
+
+
+class SequenceWriter:
+    """Writes a sequence into .NAME.part beside its place, and moves it there when its frames are complete.
+
+    about: for sequence.json; needs name and frames. camera: camera_json(). A part that an earlier writer left with the
+    same about and camera is continued: done says how many frames are there. Use it as a context: leaving it without an
+    error finishes.
+    """
+
+    def __init__(self, folder: str | Path, about: dict, camera: dict):
+        self.folder = Path(folder)
+        if self.folder.exists():
+            raise FileExistsError(f"{self.folder} is there already; remove it or choose another place")
+        self._part = self.folder.with_name(f".{self.folder.name}.part")
+        self._about, self._unit_m = about, camera["depth_unit_m"]
+        self.done = self._resumed({"sequence.json": about, "camera.json": camera})
+
+    def _resumed(self, heads: dict[str, dict]) -> int:
+        """Frames that are there already; without any, the part begins anew."""
+        rows = []
+        try:
+            if all(json.loads((self._part / name).read_text()) == _plain(head) for name, head in heads.items()):
+                # a line is written after its frame's pictures: whole lines are whole frames
+                rows = (self._part / "frames.jsonl").read_text().split("\n")[:-1]
+        except (OSError, ValueError):
+            pass
+        if not rows:
+            shutil.rmtree(self._part, ignore_errors=True)
+            self._part.mkdir(parents=True)
+            for name, head in heads.items():
+                (self._part / name).write_text(json.dumps(head, indent=1) + "\n")
+        (self._part / "frames.jsonl").write_text("".join(row + "\n" for row in rows))
+        return len(rows)
+
+    def add(self, frame: Mapping) -> None:
+        """The next frame, as Sequence.read() gives it. Flow over the ends is not written."""
+        row = {"index": self.done} | {k: v for k, v in frame.items() if k not in LAYERS and k not in DERIVED}
+        for name in LAYERS.keys() & frame.keys():
+            if (name, self.done) in (("flow_next", self._about["frames"] - 1), ("flow_previous", 0)):
+                continue
+            path = self._part / LAYERS[name].files(self.done)[0]
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(LAYERS[name].encode(frame[name], self._unit_m))
+        with open(self._part / "frames.jsonl", "a") as file:
+            file.write(json.dumps(row, default=np.ndarray.tolist) + "\n")
+        self.done += 1
+
+    def finish(self) -> Sequence:
+        """Move the complete sequence to its place."""
+        if self.done != self._about["frames"]:
+            raise ValueError(f"{self.folder} should have {self._about['frames']} frames, {self.done} were added")
+        self._part.rename(self.folder)
+        return Sequence(self.folder)
+
+    def __enter__(self) -> SequenceWriter:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.finish()
+
+
+def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, **more) -> dict:
+    """What camera.json holds. depth_source: what depth/ is from. Depth is registered: it has the colour's lens."""
+    return {
+        "width": intrinsics.width,
+        "height": intrinsics.height,
+        "K": intrinsics.K.tolist(),
+        "distortion_model": intrinsics.model,
+        "D": list(intrinsics.distortion),
+        "depth_unit_m": depth_unit_m,
+        "depth_source": depth_source,
+        "color_from_depth": np.eye(4).tolist(),
+        **more,
+    }
+
+
+def _intrinsics(camera: dict) -> Intrinsics:
+    (fx, _, cx), (_, fy, cy), _ = camera["K"]
+    model, distortion = camera["distortion_model"], tuple(camera["D"])
+    lens = Intrinsics(camera["width"], camera["height"], fx, fy, cx, cy, model, distortion)
+    lens.check((camera["height"], camera["width"]))
+    return lens
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing; {FAULT}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; {FAULT}") from error
+
+
+def _plain(value: dict) -> dict:
+    return json.loads(json.dumps(value))
