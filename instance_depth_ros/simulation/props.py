@@ -1,14 +1,11 @@
-"""Things of known size: furniture, buildings, trees, cars, court lines. Each stands at a place (2,) on the floor."""
+"""Things of known size: walls, furniture, trees, buildings. Each stands at a place (2,) on the floor."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from . import textures
 from .stage import Stage, light_up
-
-_LINE_M = 0.05
 
 
 def _paint(stage: Stage, rng, **ranges) -> str:
@@ -23,38 +20,66 @@ def _beside(place, yaw, ahead, side) -> np.ndarray:
     return place + np.array([np.cos(yaw) * ahead - np.sin(yaw) * side, np.sin(yaw) * ahead + np.cos(yaw) * side])
 
 
-def hall(stage: Stage, rng, half, ceiling_m: float, windows: bool, lights=True) -> None:
-    """Four walls with doors 2.0 to 2.1 m high, windows, pictures, and a ceiling with lamps."""
+def hall(
+    stage: Stage, rng, half, ceiling_m: float, windows: bool, lights=True, center=(0, 0), openings=(), night=False
+) -> None:
+    """Four walls with doors 2.0 to 2.1 m high, windows, pictures, and a ceiling with lamps.
+
+    openings: (x, y) on the walls, where one can walk through. night: what windows show.
+    """
+    half, center, openings = np.asarray(half, float), np.asarray(center, float), np.reshape(openings, (-1, 2))
     looks = []
     for _ in range(rng.integers(1, 4)):
-        image, period = (textures.plain, textures.plain, textures.bricks, textures.tiles)[rng.integers(4)](rng)
+        image, period = textures.wall(rng)
         looks.append(stage.material(image=image, period_m=period))
     for side, (x, y) in enumerate(((1, 0), (0, 1), (-1, 0), (0, -1))):
-        place, yaw = np.array([x * half[0], y * half[1]]), np.arctan2(-y, -x)
+        place, yaw = center + half * (x, y), np.arctan2(-y, -x)
         width = half[1] if x else half[0]
-        stage.panel((*place * (1 + 0.05 / half), ceiling_m / 2), width + 0.1, ceiling_m / 2, yaw,
-                    looks[side % len(looks)], 0.1)  # fmt: skip
+        off = openings - place
+        gaps = np.sort([o @ (-np.sin(yaw), np.cos(yaw)) for o in off if abs(o @ (x, y)) < 0.15])
+        _wall(stage, place + 0.05 * np.array([x, y]), yaw, width, ceiling_m, looks[side % len(looks)], gaps)
         slots = rng.permutation(np.arange(-width + 0.8, width - 0.8, 1.9))
         for index, along in enumerate(slots[: rng.integers(0, 5)]):
-            center = _beside(place, yaw, 0.0, along)
+            if len(gaps) and np.abs(gaps - along).min() < 1.6:
+                continue
+            spot = _beside(place, yaw, 0.0, along)
             if index == 0 and rng.random() < 0.7:
-                height = rng.uniform(2.0, 2.1)
-                stage.panel((*center, height / 2 + 0.03), 0.5, height / 2 + 0.03, yaw, _wood(stage, rng), 0.03)
-                stage.panel((*center, height / 2), 0.42, height / 2, yaw, _wood(stage, rng), 0.06)
+                _door(stage, rng, spot, yaw)
             elif windows and rng.random() < 0.6:
-                frame = _paint(stage, rng, saturation=(0, 0.2), value=(0.5, 1))
-                stage.panel((*center, 1.55), 0.65, 0.7, yaw, frame, 0.04)
-                glass = textures.sky(rng, 32)[:32] if rng.random() < 0.5 else textures.foliage(rng, 64)[0]
-                stage.panel((*center, 1.55), 0.59, 0.64, yaw, stage.material(image=glass, stretch=True), 0.06)
+                _window(stage, rng, spot, yaw, night)
             else:
-                image = textures.cloth(rng)
-                look = stage.material(textures.color(rng), image, stretch=True)
-                width_m, height_m = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5)
-                stage.panel((*center, rng.uniform(1.4, 1.7)), width_m, height_m, yaw, look, 0.05)
+                look = stage.material(image=textures.poster(rng), stretch=True)
+                wide, high = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5)
+                stage.panel((*spot, rng.uniform(1.4, 1.7)), wide, high, yaw, look, 0.05)
     above = stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.6, 1)))
-    stage.box((0, 0, ceiling_m + 0.05), (half[0] + 0.1, half[1] + 0.1, 0.05), above)
+    stage.box((*center, ceiling_m + 0.05), (*(half + 0.1), 0.05), above)
     if lights:
         light_up(stage, rng, False, ceiling_m, half)
+
+
+def _wall(stage: Stage, place, yaw: float, width: float, height_m: float, look: str, gaps) -> None:
+    """A wall of half a width, with doorways 1.5 m wide and 2.2 m high at gaps along it."""
+    ends = np.concatenate([[-width - 0.1], *([g - 0.75, g + 0.75] for g in gaps), [width + 0.1]])
+    for left, right in ends.reshape(-1, 2):
+        if right > left:
+            middle = _beside(place, yaw, 0.0, (left + right) / 2)
+            stage.panel((*middle, height_m / 2), (right - left) / 2, height_m / 2, yaw, look, 0.1)
+    for gap in gaps:
+        stage.panel((*_beside(place, yaw, 0.0, gap), (height_m + 2.2) / 2), 0.75, (height_m - 2.2) / 2, yaw, look, 0.1)
+
+
+def _door(stage: Stage, rng, place, yaw: float) -> None:
+    height = rng.uniform(2.0, 2.1)
+    stage.panel((*place, height / 2 + 0.03), 0.5, height / 2 + 0.03, yaw, _wood(stage, rng), 0.03)
+    stage.panel((*place, height / 2), 0.42, height / 2, yaw, _wood(stage, rng), 0.06)
+
+
+def _window(stage: Stage, rng, place, yaw: float, night: bool) -> None:
+    frame = _paint(stage, rng, saturation=(0, 0.2), value=(0.5, 1))
+    stage.panel((*place, 1.55), 0.65, 0.7, yaw, frame, 0.04)
+    view = textures.sky(rng, 32, night)[:32] if night or rng.random() < 0.5 else textures.foliage(rng, 64)[0]
+    glass = stage.material(image=view, stretch=True, glow=0.0 if night else 0.3)
+    stage.panel((*place, 1.55), 0.59, 0.64, yaw, glass, 0.06)
 
 
 def table(stage: Stage, rng, place, seats: list) -> None:
@@ -130,164 +155,128 @@ def tree(stage: Stage, rng, place) -> None:
         stage.blob(center, half, look)
 
 
-def lamp(stage: Stage, rng, place) -> None:
-    """A lamp post 3.5 to 6 m high."""
+def lamp(stage: Stage, rng, place, night=False) -> tuple[float, float, float]:
+    """A lamp post 3.5 to 6 m high; returns where its light is."""
     height, look = rng.uniform(3.5, 6), _paint(stage, rng, saturation=(0, 0.2))
     stage.rod((*place, 0), (*place, height), 0.06, look)
-    stage.blob((*place, height), (0.25, 0.25, 0.12), stage.material((245, 240, 220)))
+    stage.blob((*place, height), (0.25, 0.25, 0.12), stage.material((255, 245, 220), glow=1.0 if night else 0.2))
+    return (*place, height - 0.15)
 
 
-def car(stage: Stage, rng, place) -> None:
-    """About 4.4 x 1.8 x 1.5 m."""
-    scale, yaw = rng.uniform(0.93, 1.08), rng.uniform(-np.pi, np.pi)
-    body, dark = stage.material(textures.color(rng), shine=0.6), stage.material((25, 27, 30), shine=0.4)
-    stage.box((*place, 0.55 * scale), (2.2 * scale, 0.9 * scale, 0.32 * scale), body, yaw)
-    back = _beside(place, yaw, -0.25 * scale, 0)
-    stage.box((*back, 1.1 * scale), (1.15 * scale, 0.78 * scale, 0.26 * scale), dark, yaw)
-    stage.box((*back, 1.42 * scale), (1.05 * scale, 0.76 * scale, 0.06 * scale), body, yaw)
-    for x in (-1.35, 1.35):
-        for y in (-0.85, 0.85):
-            wheel = _beside(place, yaw, x * scale, y * scale)
-            across = 0.06 * np.array([-np.sin(yaw), np.cos(yaw)])
-            stage.rod((*(wheel - across), 0.32), (*(wheel + across), 0.32), 0.32 * scale, dark)
+def hedge(stage: Stage, rng, place) -> None:
+    """2 to 5 m long, 0.6 to 1.8 m high."""
+    image, period = textures.foliage(rng)
+    half = (rng.uniform(1.0, 2.5), rng.uniform(0.25, 0.45), rng.uniform(0.3, 0.9))
+    stage.box((*place, half[2]), half, stage.material(image=image, period_m=period), rng.uniform(0, np.pi))
 
 
-def building(stage: Stage, rng, nearest=42.0, farthest=100.0) -> None:
+def planter(stage: Stage, rng, place) -> None:
+    """A tub 0.4 to 0.6 m high with a bush."""
+    size, look = rng.uniform(0.25, 0.4), _paint(stage, rng, saturation=(0, 0.5))
+    stage.cylinder((*place, size / 2), size, size / 2, look)
+    image, period = textures.foliage(rng)
+    bush = rng.uniform(0.8, 1.3, 3) * size
+    stage.blob((*place, size + 0.7 * bush[2]), bush, stage.material(image=image, period_m=period))
+
+
+def sofa(stage: Stage, rng, place, seats: list) -> None:
+    """1.8 m wide, seat at 0.45 m."""
+    yaw = rng.uniform(-np.pi, np.pi)
+    look = stage.material(textures.color(rng), textures.cloth(rng), 0.8)
+    stage.box((*place, 0.22), (0.42, 0.9, 0.22), look, yaw)
+    stage.box((*_beside(place, yaw, -0.36, 0), 0.6), (0.1, 0.9, 0.2), look, yaw)
+    for y in (-0.83, 0.83):
+        stage.box((*_beside(place, yaw, 0, y), 0.52), (0.42, 0.08, 0.1), look, yaw)
+    for y in (-0.4, 0.4):
+        seats.append((*_beside(place, yaw, 0.12, y), yaw))
+
+
+def rug(stage: Stage, rng, place, half) -> None:
+    """Lies flat, 4 mm high."""
+    image = (textures.stripes, textures.patches, textures.tiles)[rng.integers(3)](rng)[0]
+    look = stage.material(image=image, stretch=True)
+    stage.box((*place, 0.002), (*half, 0.002), look, rng.choice([0, np.pi / 2]), ground=True)
+
+
+def barre(stage: Stage, rng, a, b) -> None:
+    """A dancer's rail at 1.05 m from a to b, (2,) each."""
+    look = _wood(stage, rng)
+    stage.rod((*a, 1.05), (*b, 1.05), 0.022, look)
+    for share in np.linspace(0, 1, 2 + int(np.linalg.norm(np.subtract(b, a)) / 1.5)):
+        foot = np.asarray(a) + share * np.subtract(b, a)
+        stage.rod((*foot, 0), (*foot, 1.05), 0.02, look)
+
+
+def loudspeaker(stage: Stage, rng, place) -> None:
+    """A box 0.6 to 1.2 m high with two cones."""
+    height, yaw = rng.uniform(0.6, 1.2), rng.uniform(-np.pi, np.pi)
+    body, cone = stage.material((28, 28, 30)), stage.material((75, 75, 80), shine=0.3)
+    stage.box((*place, height / 2), (0.2, 0.22, height / 2), body, yaw)
+    front = _beside(place, yaw, 0.19, 0)
+    for share, radius in ((0.3, 0.16), (0.75, 0.09)):
+        stage.blob((*front, share * height), (radius * 0.5 if radius < 0.1 else 0.05, radius, radius), cone)
+
+
+def building(stage: Stage, rng, nearest=42.0, farthest=100.0, night=False) -> None:
     """Storeys of about 3 m with windows 1.2 to 1.5 m high, somewhere round the open ground."""
-    image, period = textures.facade(rng)
-    look, roof = stage.material(image=image, period_m=period), _paint(stage, rng, saturation=(0, 0.3))
-    half = rng.uniform(6, 16, 2)
-    height = rng.integers(1, 8) * period / 4
-    azimuth = rng.uniform(0, 2 * np.pi)
+    half, azimuth = rng.uniform(6, 16, 2), rng.uniform(0, 2 * np.pi)
     place = (rng.uniform(nearest, farthest) + half.max()) * np.array([np.cos(azimuth), np.sin(azimuth)])
-    yaw = azimuth + rng.uniform(-0.5, 0.5)
+    house(stage, rng, place, half, azimuth + rng.uniform(-0.5, 0.5), night)
+
+
+def house(stage: Stage, rng, place, half, yaw: float, night: bool, storeys=8) -> None:
+    """Four facades and a roof."""
+    image, period = textures.facade(rng, night=night)
+    look = stage.material(image=image, period_m=period, glow=0.9 if night else 0.0)
+    roof = _paint(stage, rng, saturation=(0, 0.3))
+    height = rng.integers(1, storeys) * period / 4
     for turn, (depth, width) in enumerate((half, half[::-1], half, half[::-1])):
         normal = yaw + turn * np.pi / 2
         stage.panel((*_beside(place, normal, depth, 0), height / 2), width, height / 2, normal, look, 0.1)
     stage.box((*place, height / 2), (*half, height / 2), roof, yaw)
 
 
-def surroundings(stage: Stage, rng, half) -> None:
-    """Round an outdoor court: a fence, trees, buildings, or nothing."""
-    look = _paint(stage, rng, saturation=(0, 0.6))
+def surroundings(stage: Stage, rng, half, night=False) -> None:
+    """Round an outdoor court: a fence, trees, hedges, buildings, or nothing."""
     if rng.random() < 0.6:
-        height, outer = rng.uniform(1.0, 3.5), half + 0.8
-        for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1)):
-            corner, following = np.array([x, y]) * outer, np.array([-y, x]) * (outer if x * y < 0 else outer)
-            following = np.array([-x, y]) * outer if x * y > 0 else np.array([x, -y]) * outer
-            for level in np.linspace(0.3, height, 3):
-                stage.rod((*corner, level), (*following, level), 0.025, look)
-            for share in np.arange(0, 1, 2.5 / np.linalg.norm(following - corner)):
-                post = corner + share * (following - corner)
-                stage.rod((*post, 0), (*post, height), 0.04, look)
-    for _ in range(rng.integers(0, 12)):
+        fence(stage, rng, np.asarray(half) + 0.8, rng.uniform(1.0, 3.5))
+    for _ in range(rng.integers(0, 16)):
         azimuth = rng.uniform(0, 2 * np.pi)
-        tree(stage, rng, np.array([np.cos(azimuth), np.sin(azimuth)]) * (half + rng.uniform(3, 25)) * 1.3)
+        place = np.array([np.cos(azimuth), np.sin(azimuth)]) * (half + rng.uniform(3, 25)) * 1.3
+        (tree, tree, hedge)[rng.integers(3)](stage, rng, place)
     for _ in range(rng.integers(0, 4)):
-        building(stage, rng, half.max() + 12)
+        building(stage, rng, np.max(half) + 12, night=night)
 
 
-def footpaths(stage: Stage, rng, crowd_m: float) -> list[float]:
-    """Strips 1.5 to 4 m wide with kerbs crossing the ground; returns their headings."""
-    headings = []
+def fence(stage: Stage, rng, half, height_m: float) -> None:
+    """Rails and posts round +-half."""
+    look = _paint(stage, rng, saturation=(0, 0.6))
+    corners = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) * half
+    for a, b in zip(corners, np.roll(corners, -1, 0), strict=True):
+        for level in np.linspace(0.3, height_m, 3):
+            stage.rod((*a, level), (*b, level), 0.025, look)
+        for share in np.arange(0, 1, 2.5 / np.linalg.norm(b - a)):
+            post = a + share * (b - a)
+            stage.rod((*post, 0), (*post, height_m), 0.04, look)
+
+
+def footpaths(stage: Stage, rng, crowd_m: float) -> list[tuple[np.ndarray, float]]:
+    """Strips 1.5 to 4 m wide with low kerbs crossing the ground; returns a place (2,) and the heading of each."""
+    paths = []
     kerb = _paint(stage, rng, saturation=(0, 0.1), value=(0.5, 0.9))
     for index in range(rng.integers(0, 4)):
         heading, half_width = rng.uniform(0, np.pi), rng.uniform(0.75, 2.0)
         place = rng.uniform(-0.5, 0.5, 2) * crowd_m
         image, period = textures.tiles(rng, rng.uniform(0.3, 0.6))
         if rng.random() < 0.5:
-            image, period = textures.ground(rng, rng.choice(["asphalt", "gravel"]), 512)
+            image, period = textures.ground(rng, rng.choice(["asphalt", "concrete", "gravel"]), 256)
         look = stage.material(image=image, period_m=period)
-        top = 0.01 + 0.008 * index
-        stage.box((*place, top / 2), (70, half_width, top / 2), look, heading)
+        # millimetres: feet are planted on z = 0
+        top = 0.003 * (1 + index)
+        stage.box((*place, top / 2), (70, half_width, top / 2), look, heading, ground=True)
         if rng.random() < 0.6:
             for side in (-1, 1):
                 edge = _beside(place, heading, 0, side * half_width)
-                stage.box((*edge, 0.03), (70, 0.06, 0.03 + 0.004 * index), kerb, heading)
-        headings.append(heading)
-    return headings
-
-
-def court(stage: Stage, rng, sport: str, size) -> None:
-    """The marked floor of a sport, its net or its hoops."""
-    margin, pixels = rng.uniform(0.5, 1.5), 1024
-    outer = size + 2 * margin
-    base = textures.color(rng, value=(0.3, 0.85))
-    image, period = textures.planks(rng) if rng.random() < 0.4 else textures.plain(rng, base, 512, 8.0)
-    columns, rows = np.maximum(1, np.rint(outer / period)).astype(int)
-    piece = cv2.resize(image, (-(-pixels // columns), -(-pixels // rows)), interpolation=cv2.INTER_AREA)
-    image = np.ascontiguousarray(np.tile(piece, (rows, columns, 1))[:pixels, :pixels])
-    scale = pixels / outer
-
-    def point(x, y):
-        return tuple(int(round(v * 16)) for v in (np.array([x, y]) + outer / 2) * scale)
-
-    def line(a, b):
-        along_x = abs(a[1] - b[1]) < 1e-6
-        thickness = max(1, round(_LINE_M * scale[1 if along_x else 0]))
-        cv2.line(image, point(*a), point(*b), chalk, thickness, cv2.LINE_AA, 4)
-
-    def ring(center, radius, start=0, end=360):
-        axes = tuple(int(round(radius * s * 16)) for s in scale)
-        thickness = max(1, round(_LINE_M * scale.mean()))
-        cv2.ellipse(image, point(*center), axes, 0, start, end, chalk, thickness, cv2.LINE_AA, 4)
-
-    chalk = textures.color(rng, saturation=(0, 0.15), value=(0.85, 1)).tolist()
-    x, y = size / 2
-    if rng.random() < 0.6:
-        corner = [tuple(int(v // 16) for v in point(*c)) for c in ((-x, -y), (x, y))]
-        cv2.rectangle(image, *corner, textures.color(rng).tolist(), -1)
-        image[:] = textures.paint(image, np.tile(textures.noise(rng, 512), (2, 2)), 0.15)
-    for side in (-1, 1):
-        line((-x, side * y), (x, side * y))
-        line((side * x, -y), (side * x, y))
-    if sport == "basketball":
-        line((0, -y), (0, y))
-        ring((0, 0), 1.8)
-        for side in (-1, 1):
-            for edge in (-2.45, 2.45):
-                line((side * x, edge), (side * (x - 5.8), edge))
-            line((side * (x - 5.8), -2.45), (side * (x - 5.8), 2.45))
-            ring((side * (x - 5.8), 0), 1.8)
-            ring((side * (x - 1.575), 0), 6.75, *((90, 270) if side > 0 else (-90, 90)))
-            hoop(stage, rng, np.array([side * x, 0]), np.pi if side > 0 else 0.0)
-    elif sport == "badminton":
-        for side in (-1, 1):
-            line((-x, side * 2.59), (x, side * 2.59))
-            line((side * 1.98, -y), (side * 1.98, y))
-            line((side * (x - 0.76), -y), (side * (x - 0.76), y))
-            line((side * 1.98, 0), (side * x, 0))
-        net(stage, rng, y, 1.55, 0.76)
-    else:
-        line((0, -y), (0, y))
-        for side in (-1, 1):
-            line((side * 3, -y), (side * 3, y))
-        net(stage, rng, y + 0.5, rng.choice([2.24, 2.43]), 1.0)
-    look = stage.material(image=image, stretch=True, shine=rng.uniform(0, 0.4))
-    stage.box((0, 0, 0.004), (*outer / 2, 0.004), look)
-
-
-def net(stage: Stage, rng, half_width: float, top_m: float, deep_m: float) -> None:
-    """Across the middle: posts, tapes and some of the strings."""
-    tape, string = stage.material((240, 240, 240)), stage.material((30, 30, 30))
-    stage.box((0, 0, top_m - 0.035), (0.01, half_width, 0.035), tape)
-    for y in (-half_width, half_width):
-        stage.rod((0, y, 0), (0, y, top_m), 0.045, _paint(stage, rng))
-    for z in np.linspace(top_m - deep_m, top_m - 0.1, 5):
-        stage.rod((0, -half_width, z), (0, half_width, z), 0.006, string)
-    for y in np.arange(-half_width, half_width, 0.4):
-        stage.rod((0, y, top_m - deep_m), (0, y, top_m - 0.05), 0.006, string)
-
-
-def hoop(stage: Stage, rng, place, facing: float) -> None:
-    """A basketball stand at an end line: board 1.8 x 1.05 m, ring at 3.05 m."""
-    look, red = _paint(stage, rng), stage.material((220, 90, 40))
-    post, board = _beside(place, facing, -1.0, 0), _beside(place, facing, 1.2, 0)
-    stage.rod((*post, 0), (*post, 3.0), 0.1, look)
-    stage.rod((*post, 3.0), (*board, 3.3), 0.07, look)
-    stage.panel((*board, 3.425), 0.9, 0.525, facing, stage.material((245, 245, 245)), 0.04)
-    stage.panel((*_beside(place, facing, 1.215, 0), 3.2), 0.3, 0.225, facing, red, 0.03)
-    center = _beside(place, facing, 1.575, 0)
-    corners = [(*_beside(center, a, 0.225, 0), 3.05) for a in np.linspace(0, 2 * np.pi, 9)]
-    for a, b in zip(corners, corners[1:], strict=False):
-        stage.rod(a, b, 0.012, red)
+                stage.box((*edge, 0.01), (70, 0.06, 0.01 + 0.002 * index), kerb, heading, ground=True)
+        paths.append((place, heading))
+    return paths
