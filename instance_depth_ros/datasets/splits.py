@@ -1,0 +1,72 @@
+"""The frozen splits of simulated clips: fixed lists, made from config/splits/NAME.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import yaml
+
+from .. import config
+from ..shared import shared_file
+
+SPLITS = ("sim-train", "sim-val", "sim-test", "sim-long")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a clip is drawn from: everything in it follows. split: train, val or test, which share no random number."""
+
+    activity: str
+    seed: int
+    split: str
+    view: int
+    frames: int
+    fps: float
+    width: int
+    height: int
+
+    @property
+    def name(self) -> str:
+        """Unique in its split."""
+        return f"{self.activity}_{self.seed:04d}_{self.view}"
+
+    @property
+    def scene(self) -> tuple[str, str, int]:
+        """Clips of the same scene differ in the camera alone."""
+        return self.split, self.activity, self.seed
+
+
+def split_clips(name: str) -> list[Clip]:
+    """The clips of a split such as sim-val, in an order in which activities take turns."""
+    recipe = _recipe(name)
+    return [clip for seed in range(*recipe["seeds"]) for clip in _of_seed(recipe, seed)]
+
+
+def endless_clips(name: str, first: int = 0, step: int = 1) -> Iterator[Clip]:
+    """Every step-th scene of a split from its number `first` on, and so on beyond the split's last seed."""
+    recipe = _recipe(name)
+    activities = recipe["activities"]
+    for number in count(first, step):
+        seed = recipe["seeds"][0] + number // len(activities)
+        yield from _of_scene(recipe, activities[number % len(activities)], seed)
+
+
+def _recipe(name: str) -> dict:
+    if name not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got '{name}'")
+    return yaml.safe_load(shared_file(f"config/splits/{name}.yaml").read_text())
+
+
+def _of_seed(recipe: dict, seed: int) -> Iterator[Clip]:
+    for activity in recipe["activities"]:
+        yield from _of_scene(recipe, activity, seed)
+
+
+def _of_scene(recipe: dict, activity: str, seed: int) -> Iterator[Clip]:
+    for view in range(recipe["views"]):
+        rng = np.random.default_rng((config.ACTIVITIES.index(activity), seed, view))
+        fps = float(rng.choice(recipe["fps"]))
+        yield Clip(activity, seed, recipe["split"], view, recipe["frames"], fps, *recipe["size"])
