@@ -40,6 +40,7 @@ class Picture:
         self._camera = mujoco.MjvCamera()
         self._camera.type, self._camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
         self._option = mujoco.MjvOption()
+        self._reach = np.where(model.geom_rbound > 0, model.geom_rbound, np.inf)  # planes have no end
         self._update(np.ones(model.ngeom, bool))
         self._drawn = np.array([geom.objid for geom in self._scene.geoms[: self._scene.ngeom]])
         try:
@@ -65,9 +66,9 @@ class Picture:
         self.data.cam_xpos[0] = world_from_camera[:3, 3]
         self.data.cam_xmat[0] = (world_from_camera[:3, :3] * (1, -1, -1)).reshape(-1)
         self.model.cam_fovy[0] = vertical_fov_deg
-        seen = self._in_view(vertical_fov_deg, self.data.geom_xpos)
+        seen = ~self._beyond(self.data.geom_xpos).any(0)
         with self._gl.as_current():
-            self._update(seen | self._casts(vertical_fov_deg) if self._shadow else seen)
+            self._update(seen | self._casts() if self._shadow else seen)
             color, depth = self._draw(self._oversample, self._shadow)
             surface = None
             if truth or self._oversample > 1:
@@ -78,7 +79,7 @@ class Picture:
             color = cv2.resize(color, self._size[::-1], interpolation=cv2.INTER_AREA)
         # reversed z: 1 at the near plane, 0 at the far one
         depth_m = np.float32(NEAR_M * FAR_M) / (np.float32(NEAR_M) + depth * np.float32(FAR_M - NEAR_M))
-        return color[::-1], depth_m[::-1], surface[::-1] if truth else None
+        return color[::-1], depth_m[::-1].copy(), surface[::-1].copy() if truth else None
 
     def _update(self, seen: np.ndarray) -> None:
         """Take the geoms' and the camera's places into the scene, of the geoms seen only."""
@@ -109,32 +110,29 @@ class Picture:
         table = np.append(-1, self._drawn[self._seen[self._drawn]]).astype(np.int16)
         return table[color[..., 0] + (color[..., 1].astype(np.uint16) << 8)], depth
 
-    def _in_view(self, vertical_fov_deg: float, centers: np.ndarray) -> np.ndarray:
-        return ~self._outside(vertical_fov_deg, centers).any(0)
-
-    def _casts(self, vertical_fov_deg: float) -> np.ndarray:
-        """(geoms,) bool: whether a geom's shadow on the floor may be in view."""
+    def _casts(self) -> np.ndarray:
+        """(geoms,) bool: whether a geom's shadow may be in view, anywhere between it and the floor."""
         casts = np.zeros(self.model.ngeom, bool)
-        centers = self.data.geom_xpos
-        here = self._outside(vertical_fov_deg, centers)
+        centers, reach = self.data.geom_xpos, self._reach
+        here = self._beyond(centers)
         for light in np.flatnonzero(self.model.light_castshadow):
-            away = self.data.light_xdir[light]
-            if self.model.light_type[light] != mujoco.mjtLightType.mjLIGHT_DIRECTIONAL:
-                away = centers - self.data.light_xpos[light]
-            down = np.minimum(away[..., 2], -1e-3)
-            landing = centers + away * (np.maximum(centers[:, 2], 0) / -down)[:, None]
-            casts |= ~(here & self._outside(vertical_fov_deg, landing)).any(0)
+            far = self.model.light_type[light] == mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+            away = self.data.light_xdir[light] if far else centers - self.data.light_xpos[light]
+            # until all of the shadow is below the floor; that of a lamp grows on its way
+            share = np.maximum(centers[:, 2] + reach, 0) / np.maximum(-away[..., 2], 1e-3)
+            landing = centers + away * share[:, None]
+            casts |= ~(here & self._beyond(landing, 1 if far else 1 + share)).any(0)
         return casts
 
-    def _outside(self, vertical_fov_deg: float, centers: np.ndarray) -> np.ndarray:
-        """(5, geoms) bool: whether a geom, were it at centers (geoms, 3), lies wholly beyond a side of the view."""
-        half = np.radians(vertical_fov_deg) / 2
-        wide = np.arctan(np.tan(half) * self._size[1] / self._size[0])
-        inwards = np.array([(np.cos(wide), 0, -np.sin(wide)), (-np.cos(wide), 0, -np.sin(wide)),
-                            (0, np.cos(half), -np.sin(half)), (0, -np.cos(half), -np.sin(half)), (0, 0, -1)])  # fmt: skip
-        local = (centers - self.data.cam_xpos[0]) @ self.data.cam_xmat[0].reshape(3, 3)
-        radius = np.where(self.model.geom_rbound > 0, self.model.geom_rbound, np.inf)
-        return inwards @ local.T < -radius
+    def _beyond(self, centers: np.ndarray, growth=1) -> np.ndarray:
+        """(5, geoms) bool: whether geoms at centers (geoms, 3), grown, lie wholly beyond each side of the view."""
+        down = np.radians(self.model.cam_fovy[0]) / 2
+        across = np.arctan(np.tan(down) * self._size[1] / self._size[0])
+        x, y, back = self.data.cam_xmat[0].reshape(3, 3).T @ (centers - self.data.cam_xpos[0]).T
+        sides = [
+            way * at * np.cos(half) + back * np.sin(half) for at, half in ((x, across), (y, down)) for way in (1, -1)
+        ]
+        return np.array([*sides, back]) > self._reach * growth
 
     def close(self) -> None:
         """Free the OpenGL context; safe to call twice."""
