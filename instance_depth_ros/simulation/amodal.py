@@ -62,7 +62,7 @@ def visible_boxes(ids: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     left, right = np.minimum.reduceat(columns, starts), np.maximum.reduceat(columns, starts)
     top, bottom = rows[starts], rows[np.append(starts[1:], len(rows)) - 1]
     boxes = np.stack([left, top, right - left + 1, bottom - top + 1], -1)
-    return {int(name): tuple(box) for name, box in zip(names, boxes.tolist())}
+    return {int(name): tuple(box) for name, box in zip(names, boxes.tolist(), strict=True)}
 
 
 def _hulls(scene, moment) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -101,7 +101,7 @@ def _corners(model, geoms: np.ndarray):
         elif kind == _GEOM.mjGEOM_CAPSULE:
             halves = ball[ball[:, 2] > -1e-9], ball[ball[:, 2] < 1e-9]
             middles = [size[..., 1:2] * (0, 0, end) for end in (1, -1)]
-            yield of, np.concatenate([half * size[..., :1] + at for half, at in zip(halves, middles)], 1)
+            yield of, np.concatenate([half * size[..., :1] + at for half, at in zip(halves, middles, strict=True)], 1)
         elif kind == _GEOM.mjGEOM_CYLINDER:
             yield of, np.concatenate([rim + (0, 0, end) for end in (-1, 1)]) * size[..., [0, 0, 1]]
         else:

@@ -113,13 +113,13 @@ class Picture:
     def _casts(self) -> np.ndarray:
         """(geoms,) bool: whether a geom's shadow may be in view, anywhere between it and the floor."""
         casts = np.zeros(self.model.ngeom, bool)
-        centers, reach = self.data.geom_xpos, self._reach
+        centers = self.data.geom_xpos
         here = self._beyond(centers)
         for light in np.flatnonzero(self.model.light_castshadow):
             far = self.model.light_type[light] == mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
             away = self.data.light_xdir[light] if far else centers - self.data.light_xpos[light]
             # until all of the shadow is below the floor; that of a lamp grows on its way
-            share = np.maximum(centers[:, 2] + reach, 0) / np.maximum(-away[..., 2], 1e-3)
+            share = np.maximum(centers[:, 2] + self.model.geom_rbound, 0) / np.maximum(-away[..., 2], 1e-3)
             landing = centers + away * share[:, None]
             casts |= ~(here & self._beyond(landing, 1 if far else 1 + share)).any(0)
         return casts

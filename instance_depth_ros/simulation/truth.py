@@ -129,7 +129,7 @@ def _yaw(scene, moment, geoms: np.ndarray, joints) -> float:
 
 
 def _reach(model, geoms: np.ndarray, ways: np.ndarray) -> np.ndarray:
-    """(geoms, 3): how far each geom reaches from its centre along the columns of ways (geoms, 3, 3), in its own axes."""
+    """(geoms, 3): how far geoms reach from their centres along the columns of ways (geoms, 3, 3), in their axes."""
     size, kind = model.geom_size[geoms], model.geom_type[geoms][:, None]
     radius, half = size[:, :1], size[:, 1:2]
     up = np.abs(ways[:, 2])
