@@ -40,7 +40,7 @@ def smooth(samples: np.ndarray, sigma_s: float) -> np.ndarray:
 
 
 def slopes(times_s: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Slopes (k, d) at keys (k,), (k, d) with which a cubic never overshoots; 0 at both ends (Fritsch and Butland 1984)."""
+    """Slopes (k, d) at keys with which a cubic never overshoots; 0 at both ends (Fritsch and Butland 1984)."""
     chord = np.diff(values, axis=0) / np.diff(times_s)[:, None]
     mean = np.zeros_like(values)
     product, total = chord[:-1] * chord[1:], chord[:-1] + chord[1:]

@@ -1,0 +1,180 @@
+"""Footsteps: from a path over the floor to feet that stand, roll and swing, and never slide."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .script import RATE_HZ, Script, smooth
+
+_WALK_SWING, _RUN_SWING = 0.40, 0.64  # shares of a cycle that a foot is in the air
+_LONGEST_SWING_S = 0.44
+_FASTEST_HZ = 2.3  # cycles of two steps
+
+
+def ease(u):
+    """0 to 1 with rest at both ends: the minimum-jerk profile (Flash and Hogan 1985)."""
+    u = np.clip(u, 0, 1)
+    return u**3 * (10 - 15 * u + 6 * u**2)
+
+
+def running(speed_m_s):
+    """0 at a walk, 1 at a run."""
+    return ease((np.asarray(speed_m_s) - 1.7) / 1.0)
+
+
+class Footsteps:
+    """Where the feet of n people are; arrays are (n, 2 feet), the left one first.
+
+    width_m: (n,) distance of the feet of one who stands. flights: of each person, [(take-off, landing)] in seconds.
+    """
+
+    def __init__(self, script: Script, actors, stature_m, width_m, start, flights):
+        self.period_s = script.period_s
+        grid = [script.at(t) for t in script.times_s]
+        places, headings, velocities = (np.stack([g[i][actors] for g in grid], 1) for i in range(3))
+        feet = []
+        self._phase = []
+        for i in range(len(actors)):
+            walk = _Walk(script, places[i], headings[i], velocities[i], stature_m[i], width_m[i], start[i])
+            self._phase.append(walk.phase)
+            for side in (0, 1):
+                stances = walk.stances(side)
+                for flight in sorted(flights[i]):
+                    for loop in (-1, 0, 1):
+                        stances = walk.fly(stances, side, *(t + loop * self.period_s for t in flight))
+                feet.append(_rolls(stances, stature_m[i]))
+        self._phase = np.stack(self._phase)
+        longest = max(len(foot) for foot in feet)
+        # beyond the last stance nothing happens
+        feet = [np.concatenate([f, np.tile(_LATER, (longest - len(f), 1))]) for f in feet]
+        table = np.stack(feet).reshape(len(actors), 2, longest, -1)
+        self._times, self._table = table[..., OFF].copy(), table
+        self._who = np.arange(len(actors))[:, None], np.arange(2)[None]
+
+    def phase(self, time_s: float) -> np.ndarray:
+        """(n,) cycles of two steps: the left foot is in the middle of its stance at whole numbers."""
+        at = time_s * RATE_HZ
+        k = min(int(at), self._phase.shape[1] - 2)
+        return self._phase[:, k] + (at - k) * (self._phase[:, k + 1] - self._phase[:, k])
+
+    def at(self, time_s: float):
+        """places (n, 2, 2) of the soles, yaws (n, 2), pitches (heel up is positive) and lifts in metres."""
+        k = (self._times <= time_s).sum(-1)
+        last, this = self._table[(*self._who, k - 1)], self._table[(*self._who, k)]
+        u = np.clip((time_s - last[..., OFF]) / (this[..., LAND] - last[..., OFF]), 0, 1)
+        s = ease(u)
+        place = last[..., X : Y + 1] + (this[..., X : Y + 1] - last[..., X : Y + 1]) * s[..., None]
+        yaw = last[..., YAW] + (this[..., YAW] - last[..., YAW]) * s
+        lift = this[..., LIFT] * 16 * (u * (1 - u)) ** 2
+        stood = np.minimum(this[..., OFF] - this[..., LAND], 1.0)
+        strike = 1 - ease((time_s - this[..., LAND]) / np.minimum(0.35 * stood, 0.12))
+        rise = np.minimum(0.55 * stood, 0.28)
+        stance = this[..., HEEL] * ease(1 + (time_s - this[..., OFF]) / rise) - this[..., TOE] * strike
+        swing = last[..., HEEL] * (1 - s) - this[..., TOE] * s
+        return place, yaw, np.where(u < 1, swing, stance), lift
+
+
+# a stance: from, till, where, which way; the heel's rise at its end, the toes' at its start, the lift on the way to it
+LAND, OFF, X, Y, YAW, HEEL, TOE, LIFT, RUN = range(9)
+_LATER = np.array([1e9, 2e9, 0, 0, 0, 0, 0, 0, 0])
+
+
+class _Walk:
+    """The gait of one person."""
+
+    def __init__(self, script, places, headings, velocities, stature_m, width_m, start):
+        self.period_s, self.stature_m, self.width_m = script.period_s, stature_m, width_m
+        turn = np.diff(headings)
+        wind = 2 * np.pi * np.round((headings[-1] - headings[0] + turn[-1]) / (2 * np.pi))
+        self.times = np.concatenate([script.times_s + k * self.period_s for k in (-1, 0, 1)])
+        self.places = np.tile(places, (3, 1))
+        self.headings = np.concatenate([headings + k * wind for k in (-1, 0, 1)])
+        speed = np.linalg.norm(velocities, axis=-1)
+        ahead = np.cos(headings) * velocities[:, 0] + np.sin(headings) * velocities[:, 1]
+        aside = -np.sin(headings) * velocities[:, 0] + np.cos(headings) * velocities[:, 1]
+        direct = ahead / np.maximum(speed, 1e-3)
+        # two steps are long when fast (Grieve and Gear 1966), shorter sidewards and backwards
+        stride = stature_m * (0.3 + 1.5 * (1 - np.exp(-speed / 2.8)))
+        stride *= 0.55 + np.where(direct > 0, 0.45, 0.2) * direct**2
+        spin = np.abs(np.gradient(headings)) * RATE_HZ
+        rate = smooth((speed / stride + spin / 2.0)[:, None], 0.12)[:, 0].clip(1e-6, _FASTEST_HZ)
+        total = rate.sum() / RATE_HZ
+        self.cycles = int(np.round(total))
+        rate = rate * (self.cycles / total)
+        self.phase = start + np.concatenate([[0], np.cumsum(rate)]) / RATE_HZ
+        self.run = np.tile(running(speed), 3)
+        self.splay = np.tile(np.clip(np.abs(aside) / np.maximum(rate, 0.4), 0, 1.0) / 4, 3)
+
+    def _read(self, values, at_s):
+        return np.interp(at_s, self.times, values)
+
+    def _stance(self, side, land, off, at_s) -> np.ndarray:
+        """The row of a foot that is planted where the body is at at_s."""
+        row = np.zeros((len(at_s), 9))
+        heading, run = self._read(self.headings, at_s), self._read(self.run, at_s)
+        sign = 1 - 2 * side
+        wide = sign * (self.width_m / 2 * (1 - 0.35 * run) + self._read(self.splay, at_s))
+        row[:, LAND], row[:, OFF], row[:, RUN] = land, off, run
+        row[:, X] = self._read(self.places[:, 0], at_s) - wide * np.sin(heading)
+        row[:, Y] = self._read(self.places[:, 1], at_s) + wide * np.cos(heading)
+        row[:, YAW] = heading + sign * 0.12 * (1 - run)
+        row[:, LIFT] = np.nan
+        return row
+
+    def stances(self, side: int) -> np.ndarray:
+        """(stances, 9) rows that reach beyond the loop at both ends."""
+        if not self.cycles:
+            row = self._stance(side, -1e6, 1e6, np.zeros(1))
+            row[:, X : Y + 1] += self.places.mean(0) - self.places[0]
+            return np.concatenate([row, row + _shift(2e6)])
+        phase = np.concatenate([self.phase[:-1] + k * self.cycles for k in (-1, 0, 1)])
+        first = np.ceil(phase[0] + 0.5)
+        count = int(np.floor(phase[-1] - 0.5) - first)
+        beats = first + side / 2 + np.arange(count)
+        middle = np.interp(beats, phase, self.times)
+        change = np.interp(beats[:-1] + 0.5, phase, self.times)
+        run = self._read(self.run, change)
+        room = np.minimum(change - middle[:-1], middle[1:] - change)
+        longest = _LONGEST_SWING_S / 2 * (1 + 0.15 * run)
+        half = np.minimum((_WALK_SWING + (_RUN_SWING - _WALK_SWING) * run) * room, longest)
+        land = np.concatenate([[middle[0] - 0.3], change + half])
+        off = np.concatenate([change - half, [middle[-1] + 0.3]])
+        return self._stance(side, land, off, middle)
+
+    def fly(self, rows, side, up_s, down_s) -> np.ndarray:
+        """The stances of one who jumps from up_s to down_s, off both feet and onto both."""
+        before = rows[(rows[:, OFF] < up_s) | (rows[:, LAND] < up_s - 0.12)].copy()
+        after = rows[(rows[:, LAND] > down_s) | (rows[:, OFF] > down_s + 0.15)].copy()
+        if not len(before) or not len(after):
+            return rows
+        while len(before) > 1 and before[-1, LAND] > up_s - 0.5 and before[-1, OFF] < up_s - 0.05:
+            before = before[:-1]
+        gather = self._stance(side, up_s - 0.12, up_s, np.array([up_s - 0.04]))
+        if np.linalg.norm(before[-1, X : Y + 1] - gather[0, X : Y + 1]) < 0.2 * self.stature_m:
+            before[-1, OFF], gather = up_s, gather[:0]
+        else:
+            before[-1, OFF] = min(before[-1, OFF], up_s - 0.45)
+        landing = self._stance(side, down_s, down_s + 0.2, np.array([down_s + 0.04]))
+        landing[:, LIFT] = 0
+        while len(after) > 1 and after[0, LAND] < down_s + 0.5:
+            after = after[1:]
+        landing[:, OFF] = max(down_s + 0.15, after[0, LAND] - 0.4)
+        return np.concatenate([before, gather, landing, after])
+
+
+def _shift(later_s) -> np.ndarray:
+    row = np.zeros(9)
+    row[[LAND, OFF]] = later_s
+    return row
+
+
+def _rolls(rows, stature_m) -> np.ndarray:
+    """Fill in how the foot rolls and lifts, from the steps between the stances."""
+    step = np.diff(rows[:, X : Y + 1], axis=0)
+    ahead = np.cos(rows[:-1, YAW]) * step[:, 0] + np.sin(rows[:-1, YAW]) * step[:, 1]
+    stride, run = np.clip(ahead / (0.8 * stature_m), 0, 1), rows[1:, RUN]
+    rows[:-1, HEEL] = 0.8 * stride
+    rows[1:, TOE] = stride * (0.3 - 0.2 * run)
+    lift = stature_m * (0.02 + 0.025 * np.clip(np.linalg.norm(step, axis=-1) / stature_m, 0, 1) + 0.07 * run)
+    rows[1:, LIFT] = np.where(np.isnan(rows[1:, LIFT]), lift, rows[1:, LIFT])
+    return rows
