@@ -170,6 +170,7 @@ def _shift(later_s) -> np.ndarray:
 
 def _rolls(rows, stature_m) -> np.ndarray:
     """Fill in how the foot rolls and lifts, from the steps between the stances."""
+    rows[0, LIFT] = 0
     step = np.diff(rows[:, X : Y + 1], axis=0)
     ahead = np.cos(rows[:-1, YAW]) * step[:, 0] + np.sin(rows[:-1, YAW]) * step[:, 1]
     stride, run = np.clip(ahead / (0.8 * stature_m), 0, 1), rows[1:, RUN]
