@@ -81,7 +81,7 @@ def _candidate(scene, rng, actors: np.ndarray) -> Shot:
 
 def _instances(scene, time_s: float) -> np.ndarray:
     """(instances, 3): the middle of each."""
-    scene.place(time_s)
+    scene.arrange(time_s)
     of, count = scene.instance_of, len(scene.classes)
     places = scene.picture.data.geom_xpos
     sums = np.stack([np.bincount(of, places[:, i], count + 1) for i in range(3)], -1)
@@ -93,7 +93,7 @@ def _moving(scene) -> tuple[np.ndarray, np.ndarray]:
     times = np.linspace(0, scene.window_s, int(2 * scene.window_s) + 1)
     places = []
     for time_s in times:
-        scene.place(time_s)
+        scene.arrange(time_s)
         places.append(scene.picture.data.geom_xpos[scene.instance_of > 0])
     return times, np.stack(places)
 

@@ -118,7 +118,8 @@ class Scene:
 
     def render(self, time_s: float, truth: bool = False) -> Moment:
         """The view at a time in seconds; truth (surface and ids) costs another pass."""
-        pose = self.place(time_s)
+        self.arrange(time_s)
+        pose = self._eye(time_s)
         color, depth_m, surface = self.picture.take(pose, self._fov_deg, truth)
         moment_poses = self.picture.data.geom_xpos.copy(), self.picture.data.geom_xmat.reshape(-1, 3, 3).copy()
         if self.shutter_s:
@@ -132,14 +133,13 @@ class Scene:
             ids = np.append(self.instance_of, np.uint16(0))[surface]
         return Moment(time_s, color, depth_m, pose, self.intrinsics, *moment_poses, surface, ids)
 
-    def place(self, time_s: float) -> np.ndarray:
-        """Put everything where it is at that time; returns world_from_camera (4, 4)."""
+    def arrange(self, time_s: float) -> None:
+        """Put everything where it is at that time: picture.data.geom_xpos and geom_xmat."""
         data = self.picture.data
         for troupe, geoms in self._cast:
             centers, rotations = troupe.pose(time_s)
             data.geom_xpos[geoms] = np.rint(centers * GRID) / GRID
             data.geom_xmat[geoms] = (np.rint(rotations * GRID) / GRID).reshape(-1, 9)
-        return np.rint(self.path.pose(time_s) * GRID) / GRID
 
     def joints(self, time_s: float) -> dict[int, np.ndarray]:
         """(people.JOINTS, 3) metres in the world, by id; people only."""
@@ -156,9 +156,9 @@ class Scene:
 
         The same on every machine: it is of whole numbers on a grid, not of pictures.
         """
-        pose = self.place(time_s)
-        state = self._state.copy()
-        for part in (self.picture.data.geom_xpos, self.picture.data.geom_xmat, pose, self.intrinsics.K):
+        self.arrange(time_s)
+        data, state = self.picture.data, self._state.copy()
+        for part in (data.geom_xpos, data.geom_xmat, self._eye(time_s), self.intrinsics.K):
             state.update(np.rint(np.asarray(part) * GRID).astype("<i8").tobytes())
         return state.hexdigest()
 
@@ -170,5 +170,9 @@ class Scene:
     def _fov_deg(self) -> float:
         return float(2 * np.degrees(np.arctan(self.height / 2 / self.intrinsics.fy)))
 
+    def _eye(self, time_s: float) -> np.ndarray:
+        return np.rint(self.path.pose(time_s) * GRID) / GRID
+
     def _color(self, time_s: float) -> np.ndarray:
-        return self.picture.take(self.place(time_s), self._fov_deg, False)[0]
+        self.arrange(time_s)
+        return self.picture.take(self._eye(time_s), self._fov_deg)[0]

@@ -69,11 +69,11 @@ class World:
     haze_m: float = 0.0
     route: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def spot(self, rng, radius: float, half=None, tries=40) -> np.ndarray | None:
-        """A place (2,) free for a disc of radius within +-half, or None."""
+    def spot(self, rng, radius: float, half=None, center=(0, 0), tries=40) -> np.ndarray | None:
+        """A place (2,) free for a disc of radius within +-half of center, or None."""
         half = self.half if half is None else half
         for _ in range(tries):
-            place = rng.uniform(-1, 1, 2) * np.maximum(np.asarray(half) - radius, 0.1)
+            place = center + rng.uniform(-1, 1, 2) * np.maximum(np.asarray(half) - radius, 0.1)
             if self.free(place, radius):
                 return place
         return None
@@ -82,9 +82,9 @@ class World:
         """Whether a disc touches nothing that stands on the floor."""
         return all(np.hypot(place[0] - x, place[1] - y) > radius + r for x, y, r in self.taken)
 
-    def put(self, rng, prop, radius: float, half=None, *args, tries=40) -> np.ndarray | None:
+    def put(self, rng, prop, radius: float, half=None, *args, center=(0, 0), tries=40) -> np.ndarray | None:
         """Stand a prop on a free place, if there is one; returns the place."""
-        place = self.spot(rng, radius, half, tries)
+        place = self.spot(rng, radius, half, center, tries)
         if place is not None:
             self.taken.append((*place, radius))
             prop(self.stage, rng, place, *args)
