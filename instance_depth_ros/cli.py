@@ -9,6 +9,8 @@ from importlib import import_module
 
 from . import config
 
+LEFT_OUT = ("amodal", "flow", "truth", "ground")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, then import only the verb's room: torch takes seconds, and most verbs need no camera SDK."""
@@ -17,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         return import_module(f"{__package__}.{args.room}").main(args) or 0
     except KeyboardInterrupt:
         return 130
+    except argparse.ArgumentTypeError as error:  # options that do not go together
+        print(f"usage: {error}; see instance-depth {(arguments or sys.argv[1:])[0]} --help", file=sys.stderr)
+        return 2
     except Exception as error:  # the user asked for a result, not for a trace
         if args.verbose:
             traceback.print_exc()
@@ -94,15 +99,41 @@ def _video(parser: argparse.ArgumentParser) -> None:
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
-    many_or_one = parser.add_mutually_exclusive_group(required=True)
-    many_or_one.add_argument("--clips", type=_count, metavar="N", help="clips in all; those there are kept")
-    many_or_one.add_argument("--activity", choices=config.ACTIVITIES, help="instead: one clip, of this scene")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the clips go")
-    parser.add_argument("--split", default="train", choices=("train", "val", "test"), help="splits share no scene")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="with --clips: processes; 0: one a core")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="with --activity: which of its scenes")
-    parser.add_argument("--frames", type=_count, default=60, metavar="N", help="with --activity: how many, 10 a second")
-    parser.add_argument("--preview", action="store_true", help="with --activity: an MP4 of colour, depth and people")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--activity", choices=config.ACTIVITIES, help="one clip, of this scene")
+    what.add_argument(
+        "--split", choices=config.SPLITS, help="the clips of a frozen split; those that are there are kept"
+    )
+    what.add_argument("--sheet", action="store_true", help="activities.png: a picture of each activity")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the sequences go, each a folder")
+    parser.add_argument("--preview", action="store_true", help="an MP4 of each, too: colour, depth, ids and flow")
+    parser.add_argument("--without", type=_folders, default=(), metavar="LIST", help="leave out: " + ",".join(LEFT_OUT))
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes; 0: one a core")
+    parser.add_argument("--clips", type=_count, metavar="N", help="with --split: only the first so many")
+    one = parser.add_argument_group("with --activity")
+    one.add_argument("--seed", type=int, metavar="N", help="which of its scenes (default: 0)")
+    one.add_argument("--frames", type=_count, metavar="N", help="how many (default: 60)")
+    one.add_argument("--fps", type=float, metavar="HZ", help="how many a second (default: 10)")
+    one.add_argument("--width", type=_count, metavar="PX", help="(default: 640)")
+    one.add_argument("--height", type=_count, metavar="PX", help="(default: 480)")
+    sensors = {"choices": ("auto", "none"), "help": "auto: as the lens's camera sees; none: faultless (default: auto)"}
+    one.add_argument("--sensor", **sensors)
+
+
+def _folders(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in LEFT_OUT:
+            raise argparse.ArgumentTypeError(f"must be some of {', '.join(LEFT_OUT)}, got '{name}'")
+    return names
+
+
+def _dataset(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    statistics = actions.add_parser("statistics", help="what a folder of sequences holds, beside GID")
+    statistics.set_defaults(room="datasets.statistics")
+    statistics.add_argument("folder", metavar="DIR", help="a folder of sequences")
+    statistics.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +160,8 @@ VERBS = {
     "run": ("run", "start the graph where no ROS installation exists: the same nodes, as processes", _run),
     "demo": ("demo.main", "a real video through the real graph, with pictures and figures of it", _demo),
     "video": ("video", "depth of a video, without ROS", _video),
-    "simulate": ("simulation.generate", "write simulated clips with their truth, to train on", _simulate),
+    "simulate": ("datasets.generate", "write simulated scenes with their truth", _simulate),
+    "dataset": ("datasets.statistics", "work on folders of sequences", _dataset),
     "train": ("training.loop", "train weights on simulated scenes", _train),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
     "bench": ("evaluation.bench", "figures of this machine", _bench),

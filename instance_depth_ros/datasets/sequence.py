@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..geometry import Intrinsics
+from ..simulation.world import CLASSES
 from .layers import DERIVED, LAYERS
 
 USUAL = ("color", "depth_m", "ids")
-CLASSES = ("background", "person", "animal", "ball", "racket", "vehicle", "other")
+MILLIMETRE = 0.001
 FAULT = "the folder is damaged: delete it and write or copy it again"
 
 

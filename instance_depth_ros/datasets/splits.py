@@ -10,14 +10,17 @@ import numpy as np
 import yaml
 
 from .. import config
+from ..config import SPLITS
 from ..shared import shared_file
-
-SPLITS = ("sim-train", "sim-val", "sim-test", "sim-long")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a clip is drawn from: everything in it follows. split: train, val or test, which share no random number."""
+    """What a clip is drawn from: everything in it follows. split: train, val or test, which share no random number.
+
+    oversample: colours are drawn so many times larger and shrunk, for smooth edges.
+    sensor: auto: depth and colours as the lens's camera gives them; none: without faults.
+    """
 
     activity: str
     seed: int
@@ -27,6 +30,8 @@ class Clip:
     fps: float
     width: int
     height: int
+    oversample: int = 1
+    sensor: str = "auto"
 
     @property
     def name(self) -> str:
@@ -69,4 +74,5 @@ def _of_scene(recipe: dict, activity: str, seed: int) -> Iterator[Clip]:
     for view in range(recipe["views"]):
         rng = np.random.default_rng((config.ACTIVITIES.index(activity), seed, view))
         fps = float(rng.choice(recipe["fps"]))
-        yield Clip(activity, seed, recipe["split"], view, recipe["frames"], fps, *recipe["size"])
+        oversample = recipe["oversample"][seed % len(recipe["oversample"])]
+        yield Clip(activity, seed, recipe["split"], view, recipe["frames"], fps, *recipe["size"], oversample)

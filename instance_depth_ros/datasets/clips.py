@@ -1,0 +1,213 @@
+"""Clips to learn from and to judge by: cut from written sequences, drawn as they are read, or streamed by workers.
+
+An item: color (T, H, W, 3) uint8 and the other layers asked for (docs/dataset.md), stamps_s (T,) float64,
+world_from_camera (T, 4, 4) float64 (NaN where unknown), instances: T lists of dicts, intrinsics, about.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..geometry import Intrinsics
+from .film import Film, films
+from .sequence import Sequence, open_folder
+from .splits import endless_clips, split_clips
+
+LIVE = "live:"
+_QUEUED = 8
+_POLL_S = 0.5
+
+
+class Footage(Protocol):
+    """What Sequence and Film have in common."""
+
+    about: dict
+    intrinsics: Intrinsics
+    layers: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, layers: Iterable[str]) -> dict: ...
+
+    def close(self) -> None: ...
+
+
+def open_split(name: str, folder: str | Path | None = None) -> list[Footage]:
+    """The clips of a frozen split: read from the folder they were written to, or, without one, drawn as they are read.
+
+    Close each when it is done with.
+    """
+    clips = split_clips(name)
+    if folder is None:
+        return [Film(clip) for clip in clips]
+    missing = [clip.name for clip in clips if not (Path(folder) / clip.name).is_dir()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {len(missing)} of the {len(clips)} clips of {name}, such as {missing[0]}: "
+            f"instance-depth simulate --split {name} --out {folder}"
+        )
+    return [Sequence(Path(folder) / clip.name) for clip in clips]
+
+
+def take(footage: Footage, frames: Iterable[int], layers: Iterable[str]) -> dict:
+    """These frames as one item."""
+    layers = tuple(layers)
+    read = [footage.read(index, layers) for index in frames]
+    unknown = np.full((4, 4), np.nan)
+    poses = [unknown if f.get("world_from_camera") is None else f["world_from_camera"] for f in read]
+    return {
+        **{name: _stacked([frame[name] for frame in read]) for name in layers},
+        "stamps_s": np.array([frame["stamp_ns"] for frame in read]) / 1e9,
+        "world_from_camera": np.stack(poses),
+        "instances": [frame["instances"] for frame in read],
+        "intrinsics": footage.intrinsics,
+        "about": footage.about,
+    }
+
+
+def _stacked(arrays: list):
+    return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else arrays
+
+
+def open_clips(source: str | Path, layers: Iterable[str]) -> Written | Live:
+    """A folder of sequences, or live:NAME, a split that workers draw without end."""
+    name = str(source)
+    return Live(name[len(LIVE) :], layers) if name.startswith(LIVE) else Written(source, layers)
+
+
+class Written:
+    """Clips cut from the sequences of a folder. count: how many sequences there are."""
+
+    def __init__(self, folder: str | Path, layers: Iterable[str]):
+        self.sequences, self.layers = open_folder(folder), tuple(layers)
+        self.count = len(self.sequences)
+
+    def draw(self, rng: np.random.Generator, frames: int) -> dict:
+        """So many neighbouring frames from anywhere: what follows from rng alone."""
+        return self.cut(int(rng.integers(self.count)), frames, rng)
+
+    def cut(self, index: int, frames: int, rng: np.random.Generator | None = None) -> dict:
+        """So many neighbouring frames of sequence number index: the first, or, with rng, any."""
+        sequence = self.sequences[index]
+        start = _start(len(sequence), frames, rng)
+        return take(sequence, range(start, start + frames), self.layers)
+
+
+def _start(length: int, frames: int, rng: np.random.Generator | None) -> int:
+    if length < frames:
+        raise ValueError(f"clips of {frames} frames are asked for, the data has some of {length}")
+    return int(rng.integers(length - frames + 1)) if rng is not None else 0
+
+
+class Live:
+    """A split that workers draw without end, beyond its last seed; iterating gives whole clips.
+
+    workers: processes; 0: one a core. first: number of the scene to begin with. count: how many were given so far.
+    Workers hold back when nobody takes; an error in one is raised by who takes; close() ends them. A context.
+    """
+
+    def __init__(self, split: str, layers: Iterable[str], workers: int = 0, first: int = 0):
+        self.layers, self.count = tuple(layers), 0
+        workers = workers or len(os.sched_getaffinity(0))
+        with one_core_each() as context:
+            self._items, self._stop = context.Queue(_QUEUED), context.Event()
+            self._workers = [
+                context.Process(
+                    target=_play, args=(split, first + i, workers, self.layers, self._items, self._stop), daemon=True
+                )
+                for i in range(workers)
+            ]
+            for worker in self._workers:
+                worker.start()
+
+    def __iter__(self) -> Iterator[dict]:
+        while True:
+            yield self._next()
+
+    def draw(self, rng: np.random.Generator, frames: int) -> dict:
+        """So many neighbouring frames of the next clip; which one follows from the workers' pace."""
+        item = self._next()
+        start = _start(len(item["stamps_s"]), frames, rng)
+        part = slice(start, start + frames)
+        return {k: v if k in ("intrinsics", "about") else v[part] for k, v in item.items()}
+
+    def _next(self) -> dict:
+        while True:
+            try:
+                item = self._items.get(timeout=_POLL_S)
+            except queue.Empty:
+                dead = [worker for worker in self._workers if not worker.is_alive()]
+                if dead or self._stop.is_set():
+                    why = f"ended with status {dead[0].exitcode}" if dead else "is closed"
+                    self.close()
+                    raise RuntimeError(f"a worker that draws clips {why}") from None
+                continue
+            if isinstance(item, str):
+                self.close()
+                raise RuntimeError(f"a worker could not draw a clip:\n{item}")
+            self.count += 1
+            return item
+
+    def close(self) -> None:
+        """End the workers; safe to call twice."""
+        self._stop.set()
+        for worker in self._workers:
+            # one that is writing to the queue ends when its item is taken
+            while worker.is_alive():
+                try:
+                    self._items.get_nowait()
+                except queue.Empty:
+                    worker.join(0.05)
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _play(split: str, first: int, step: int, layers: tuple[str, ...], items, stop) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    try:
+        for film in films(endless_clips(split, first, step)):
+            item = take(film, range(len(film)), layers)
+            while not _put(items, item):
+                # who is left behind by a parent that was killed ends too
+                if stop.is_set() or os.getppid() != parent:
+                    return
+            if stop.is_set():
+                return
+    except Exception:
+        items.put(traceback.format_exc())
+
+
+def _put(items, item) -> bool:
+    try:
+        items.put(item, timeout=_POLL_S)
+        return True
+    except queue.Full:
+        return False
+
+
+@contextmanager
+def one_core_each():
+    """The context for processes that draw: those begun within use one core each, as the software renderer would not."""
+    names = ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield multiprocessing.get_context("spawn")
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

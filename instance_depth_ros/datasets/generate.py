@@ -1,0 +1,182 @@
+"""`instance-depth simulate`: writes simulated scenes with their truth as sequence folders (docs/dataset.md).
+
+Finished sequences are kept; one that was stopped goes on from its last frame.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+from .clips import one_core_each
+from .film import Film, films
+from .layers import LAYERS
+from .preview import contact_sheet, preview
+from .progress import Progress
+from .sequence import Sequence, SequenceWriter
+from .splits import Clip, split_clips
+
+# What one clip is drawn from where nothing else is said.
+ONE = {"seed": 0, "frames": 60, "fps": 10.0, "width": 640, "height": 480, "sensor": "auto"}
+_LOOK_S = 0.2
+
+_frames_done = _stop = _parent = None  # of a worker
+
+
+class Stopped(Exception):
+    """The user asked for an end."""
+
+
+def main(args: Namespace) -> int:
+    """args: activity, split or sheet; out, without, preview, workers; clips and those of ONE, None if not given."""
+    out = Path(args.out)
+    if args.sheet:
+        print(f"written: {contact_sheet(out / 'activities.png')}")
+        return 0
+    layers = tuple(name for name, layer in LAYERS.items() if layer.folder not in args.without)
+    failed = write(_clips(args), out, layers, args.workers, args.preview)
+    for name, reason in failed.items():
+        print(f"error: {name}: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _clips(args: Namespace) -> list[Clip]:
+    given = {name: getattr(args, name) for name in ONE if getattr(args, name) is not None}
+    if args.split:
+        if given:
+            raise ArgumentTypeError(f"--{next(iter(given))} goes with --activity; a split says what its clips are")
+        return split_clips(args.split)[: args.clips]
+    if args.clips:
+        raise ArgumentTypeError("--clips goes with --split")
+    return [Clip(args.activity, split="train", view=0, **ONE | given)]
+
+
+def write(
+    clips: list[Clip], out: Path, layers: tuple[str, ...], workers: int = 0, movies: bool = False
+) -> dict[str, str]:
+    """Write what is missing of these clips, in so many processes (0: one a core); movies: NAME.mp4 of each, too.
+
+    Returns the reason why, by name, of those that failed. KeyboardInterrupt ends the workers after their next frame.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    kept = [clip for clip in clips if _finished(clip, out, layers)]
+    missing = [clip for clip in clips if clip not in set(kept) or (movies and not _movie(clip, out).exists())]
+    progress = Progress(sum(clip.frames for clip in clips), sum(clip.frames for clip in kept))
+    scenes = [list(views) for _, views in groupby(missing, lambda clip: clip.scene)]
+    failed: dict[str, str] = {}
+    for done, failures in _work(scenes, out, layers, workers or len(os.sched_getaffinity(0)), movies):
+        failed |= failures
+        progress.at(progress.there + done, f"{len(failed)} failed" if failed else "")
+    progress.end(f"{len(clips) - len(failed)} sequences in {out}")
+    return failed
+
+
+def _finished(clip: Clip, out: Path, layers: tuple[str, ...]) -> bool:
+    """Whether it is there; ValueError where another of its name is."""
+    folder = out / clip.name
+    if not folder.exists():
+        return False
+    there = Sequence(folder)
+    wanted = {
+        name: getattr(clip, name) for name in ("split", "frames", "fps", "width", "height", "oversample", "sensor")
+    }
+    found = {name: (there.camera if name in ("width", "height") else there.about).get(name) for name in wanted}
+    if clip.frames > 1:
+        wanted["layers"], found["layers"] = set(layers), set(there.layers) & set(layers)
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ValueError(
+                f"{folder} is there already, with {name} {found[name]} instead of {value}: "
+                "remove it or choose another --out"
+            )
+    return True
+
+
+def _movie(clip: Clip, out: Path) -> Path:
+    return out / f"{clip.name}.mp4"
+
+
+def _work(scenes: list[list[Clip]], out, layers, workers: int, movies: bool) -> Iterator[tuple[int, dict[str, str]]]:
+    """Every moment: how many frames are done, and what has failed since."""
+    with one_core_each() as context:
+        frames_done, stop = context.Value("q", 0), context.Event()
+        begin = (frames_done, stop, os.getpid())
+        with ProcessPoolExecutor(min(workers, len(scenes)) or 1, context, _begin, begin) as pool:
+            try:
+                left = {pool.submit(_write_scene, views, out, layers, movies) for views in scenes}
+                while left:
+                    done, left = wait(left, _LOOK_S, FIRST_COMPLETED)
+                    yield frames_done.value, {k: v for future in done for k, v in future.result().items()}
+            except BrokenProcessPool:
+                raise RuntimeError(
+                    "a worker process died, perhaps for lack of memory: the same command goes on, try fewer --workers"
+                ) from None
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+
+
+def _begin(frames_done, stop, parent: int) -> None:
+    """In a worker, before all else. The terminal's Ctrl-C reaches it too: the parent says when to end."""
+    global _frames_done, _stop, _parent
+    _frames_done, _stop, _parent = frames_done, stop, parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_scene(clips: list[Clip], out: Path, layers: tuple[str, ...], movies: bool) -> dict[str, str]:
+    """Write the clips of one scene, in a worker; the reason why, by name, of those that failed."""
+    failed = {}
+    left = [clip for clip in clips if not (out / clip.name).exists()]
+    try:
+        for film in films(list(left)):
+            left.remove(film.clip)
+            with _failing_into(failed, film.clip):
+                _write_film(film, out, layers)
+    except Stopped:
+        return failed
+    except Exception as error:
+        # the scene itself: none of its views can be had
+        failed |= {clip.name: _said(error) for clip in left}
+    for clip in clips if movies else ():
+        with _failing_into(failed, clip):
+            preview(Sequence(out / clip.name), _movie(clip, out))
+    return failed
+
+
+@contextmanager
+def _failing_into(failed: dict[str, str], clip: Clip):
+    try:
+        yield
+    except Stopped:
+        raise
+    except Exception as error:
+        failed.setdefault(clip.name, _said(error))
+
+
+def _said(error: Exception) -> str:
+    return f"{error or 'failed'} ({type(error).__name__})"
+
+
+def _write_film(film: Film, out: Path, layers: tuple[str, ...]) -> None:
+    with SequenceWriter(out / film.clip.name, film.about, film.camera) as writer:
+        _count(writer.done)
+        for index in range(writer.done, len(film)):
+            writer.add(film.read(index, layers))
+            _count(1)
+
+
+def _count(frames: int) -> None:
+    with _frames_done.get_lock():
+        _frames_done.value += frames
+    if os.getppid() != _parent:
+        os._exit(1)  # nobody waits for what a worker of a killed command does
+    if _stop.is_set():
+        raise Stopped
