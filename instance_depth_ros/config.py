@@ -12,6 +12,8 @@ from typing import Any
 CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated")
 # the six of the GID dataset, then ours; a tour leads through several places
 ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
+# the frozen splits of config/splits/
+SPLITS = ("sim-train", "sim-val", "sim-test", "sim-long")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ SETTINGS = (
     Setting("frames", 0, "stop after so many frames; 0: at the end", ("camera", "depth"), bounds=(0, 1e9)),
     Setting("activity", "plaza", "scene of the simulated camera", ("camera", "depth"), choices=ACTIVITIES),
     Setting("seed", 0, "seed of the simulated camera", ("camera", "depth"), bounds=(0, 2**31 - 1)),
+    Setting("sensor_depth", False, "the simulated camera also gives the depth that its sensor would",
+            ("camera", "depth")),
     Setting("timeout_s", 5.0, "a camera or stream silent for so long is opened again", ("camera", "depth"), unit="s",
             bounds=(0.5, 60.0)),
     # the network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import count
 
 import numpy as np
@@ -15,30 +16,33 @@ from .source import Recording
 FPS = 10.0
 # Long enough that the camera's place suits all who pass it in a demo.
 WINDOW_S = 30.0
+VIEWS = 6
 
 
-@dataclass(frozen=True)
+@dataclass
 class Truth:
-    """A simulation.scene.Moment whose ids cost another pass, which is drawn when they are asked for.
+    """Of the frame read last. The ids cost another pass, which is drawn when they are asked for.
 
-    Ask in the thread that reads the camera, before it is closed.
+    depth_m: (H, W) float32 metres, NaN for sky. world_from_camera: (4, 4), OpenCV axes. Ask in the thread that reads
+    the camera, before it is closed. asked: somebody did, and will for the next frame.
     """
 
-    color: np.ndarray
     depth_m: np.ndarray
     world_from_camera: np.ndarray
     draw_ids: Callable[[], np.ndarray]
+    asked: bool = field(default=False, init=False)
 
-    @property
+    @cached_property
     def ids(self) -> np.ndarray:
-        """(H, W) uint16, 0 background, one lasting id a person."""
+        """(H, W) uint16, 0 background, one lasting id an instance."""
+        self.asked = True
         return self.draw_ids()
 
 
 class SimulatedCamera(Recording):
     """Scene `seed` of an activity, without end; drawn from split 'test', which training never sees.
 
-    truth: that of the last frame read: depth in metres, ids, pose.
+    truth: that of the frame read last. With the setting sensor_depth, frames have the depth that the camera would give.
     """
 
     truth: Truth | None = None
@@ -47,23 +51,42 @@ class SimulatedCamera(Recording):
         settings = self.settings
         try:
             from ..simulation.scene import Scene
+            from ..simulation.sensor import SENSORS
 
             scene = Scene(settings.activity, settings.seed, "test", settings.width, settings.height, window_s=WINDOW_S)
         except RuntimeError as error:
             raise CameraError(f"camera simulated: {error}") from error
         step_s = 1 / (settings.fps or FPS)
         try:
+            sensor = self._choose(scene, SENSORS) if settings.sensor_depth else None
             for number in count():
-                self.truth = _truth(scene, number * step_s)
-                self._intrinsics = scene.intrinsics
-                yield self.truth.color, step_s
+                moment = self._render(scene, number * step_s)
+                self._intrinsics, self._depth_m = moment.intrinsics, None
+                if sensor:
+                    rng = np.random.default_rng((settings.seed, number))
+                    self._depth_m = sensor.measure(moment.depth_m, moment.color, moment.intrinsics, rng)
+                yield moment.color, step_s
         finally:
             scene.close()
 
+    def _choose(self, scene, sensors: dict):
+        """The depth sensor of the scene's camera, or of the first other one that has any."""
+        for view in range(VIEWS):
+            if view:
+                scene.look(view)
+            if scene.lens in sensors:
+                return sensors[scene.lens]
+        raise CameraError(
+            f"{scene.activity} is seen through a lens without a depth sensor ({scene.lens}); "
+            "take another activity or seed, or sensor_depth:=false"
+        )
+
+    def _render(self, scene, time_s: float):
+        """The moment, and self.truth of it; ids are drawn at once where those of the moment before were asked for."""
+        moment = scene.render(time_s, truth=self.truth is not None and self.truth.asked)
+        draw = (lambda: scene.render(time_s, truth=True).ids) if moment.ids is None else (lambda: moment.ids)
+        self.truth = Truth(moment.depth_m, moment.world_from_camera, draw)
+        return moment
+
     def _frame(self, color: np.ndarray, stamp_ns: int) -> Frame:
-        return replace(super()._frame(color, stamp_ns), intrinsics=self._intrinsics)
-
-
-def _truth(scene, time_s: float) -> Truth:
-    moment = scene.render(time_s)
-    return Truth(moment.color, moment.depth_m, moment.world_from_camera, lambda: scene.render(time_s, ids=True).ids)
+        return replace(super()._frame(color, stamp_ns), intrinsics=self._intrinsics, depth_m=self._depth_m)
