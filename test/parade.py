@@ -29,7 +29,7 @@ class Troupe:
     def dress(self, stage, rng):
         for _ in self.places:
             for kind, size, _ in self.figure:
-                stage.moving(kind, size, texture(stage, rng, 0.6))
+                stage.moving(kind, size, texture(stage, rng, 1.0))
 
     def pose(self, time_s):
         centers, rotations = [], []

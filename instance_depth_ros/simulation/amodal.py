@@ -14,7 +14,9 @@ import numpy as np
 from .render import NEAR_M, mujoco
 
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
-_GEOM = mujoco.mjtGeom
+SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX = (
+    getattr(mujoco.mjtGeom, f"mjGEOM_{kind}").value for kind in ("SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX")
+)
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,17 @@ def _corners(model, geoms: np.ndarray):
     for kind in np.unique(model.geom_type[geoms]):
         of = geoms[model.geom_type[geoms] == kind]
         size = model.geom_size[of][:, None]
-        if kind == _GEOM.mjGEOM_SPHERE:
+        if kind == SPHERE:
             yield of, ball * size[..., :1]
-        elif kind == _GEOM.mjGEOM_ELLIPSOID:
+        elif kind == ELLIPSOID:
             yield of, ball * size
-        elif kind == _GEOM.mjGEOM_BOX:
+        elif kind == BOX:
             yield of, _CORNERS * size
-        elif kind == _GEOM.mjGEOM_CAPSULE:
+        elif kind == CAPSULE:
             halves = ball[ball[:, 2] > -1e-9], ball[ball[:, 2] < 1e-9]
             middles = [size[..., 1:2] * (0, 0, end) for end in (1, -1)]
             yield of, np.concatenate([half * size[..., :1] + at for half, at in zip(halves, middles, strict=True)], 1)
-        elif kind == _GEOM.mjGEOM_CYLINDER:
+        elif kind == CYLINDER:
             yield of, np.concatenate([rim + (0, 0, end) for end in (-1, 1)]) * size[..., [0, 0, 1]]
         else:
             raise ValueError(f"an instance is made of convex shapes, geom {of[0]} is of MuJoCo's type {kind}")

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .amodal import Cutout, amodal_masks, visible_boxes
+from .amodal import BOX, CAPSULE, CYLINDER, ELLIPSOID, SPHERE, Cutout, amodal_masks, visible_boxes
 from .flow import flow, flows
-from .render import mujoco
 
 __all__ = [
     "Cutout", "Instance", "amodal_masks", "class_image", "flow", "flows", "ground_mask", "instances", "static_mask",
 ]  # fmt: skip
 _HIDES_PX = 4
-_GEOM = mujoco.mjtGeom
 
 
 @dataclass(frozen=True)
@@ -121,10 +119,10 @@ def _yaw(scene, moment, geoms: np.ndarray, joints) -> float:
     size = scene.model.geom_size[geoms]
     largest = int(np.argmax(size.max(1)))
     kind, longest = scene.model.geom_type[geoms[largest]], 2
-    if kind in (_GEOM.mjGEOM_BOX, _GEOM.mjGEOM_ELLIPSOID):
+    if kind in (BOX, ELLIPSOID):
         longest = int(np.argmax(size[largest]))
     x, y, up = moment.rotations[geoms[largest], :, longest]
-    lies = kind != _GEOM.mjGEOM_SPHERE and abs(up) < 0.7
+    lies = kind != SPHERE and abs(up) < 0.7
     return float(np.arctan2(y, x)) if lies else 0.0
 
 
@@ -135,10 +133,10 @@ def _reach(model, geoms: np.ndarray, ways: np.ndarray) -> np.ndarray:
     up = np.abs(ways[:, 2])
     return np.select(
         [
-            kind == _GEOM.mjGEOM_SPHERE,
-            kind == _GEOM.mjGEOM_CAPSULE,
-            kind == _GEOM.mjGEOM_CYLINDER,
-            kind == _GEOM.mjGEOM_BOX,
+            kind == SPHERE,
+            kind == CAPSULE,
+            kind == CYLINDER,
+            kind == BOX,
         ],
         [
             np.broadcast_to(radius, up.shape),

@@ -1,0 +1,269 @@
+"""The truth of a moment is true: checked against formulas, other pictures, and pictures of one instance alone."""
+
+import cv2
+import numpy as np
+import parade
+import pytest
+
+from instance_depth_ros import geometry
+
+try:
+    from instance_depth_ros.simulation import truth
+    from instance_depth_ros.simulation.render import FAR_M
+except RuntimeError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+TIMES_S = (1.0, 1.05)
+# an ordinary view; a wide one amid the crowd, with shapes that cross the near plane
+VIEWS = {"aside": {}, "amid": {"place": (-2.05, -1.7, 1.0), "target": (2, -1.1, 0.9), "fov_deg": 105}}
+
+
+@pytest.fixture(scope="module", params=VIEWS)
+def clip(request):
+    """A scene, two moments of it a twentieth of a second apart, and the amodal masks of the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            scene = parade.scene(patch, **VIEWS[request.param])
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        here, there = (scene.render(time_s, truth=True) for time_s in TIMES_S)
+        yield scene, here, there, truth.amodal_masks(scene, here)
+        scene.close()
+
+
+def world_points(moment):
+    """(H, W, 3) metres, float64."""
+    points = geometry.unproject(moment.depth_m.astype(float), geometry.rays(moment.intrinsics).astype(float))
+    return points @ moment.world_from_camera[:3, :3].T + moment.world_from_camera[:3, 3]
+
+
+def project(moment, points):
+    """Pixels (..., 2) and depths of points (..., 3) in the world."""
+    local = (points - moment.world_from_camera[:3, 3]) @ moment.world_from_camera[:3, :3]
+    pixels = local @ moment.intrinsics.K.T
+    return pixels[..., :2] / pixels[..., 2:], local[..., 2]
+
+
+def sample(image, pixels):
+    """image at pixels (..., 2), bilinear."""
+    return cv2.remap(image, *np.moveaxis(pixels.astype(np.float32), -1, 0), cv2.INTER_LINEAR)
+
+
+def grid(moment):
+    return np.stack(np.meshgrid(*[np.arange(n) for n in moment.ids.shape[::-1]]), -1).astype(np.float32)
+
+
+def alone(scene, moment, who):
+    """(H, W) depth of a picture of one instance and nothing else."""
+    scene.arrange(moment.time_s)
+    group = scene.model.geom_group.copy()
+    scene.model.geom_group[scene.instance_of != who] = 5
+    fov_deg = 2 * np.degrees(np.arctan(moment.intrinsics.height / 2 / moment.intrinsics.fy))
+    depth_m = scene.picture.take(moment.world_from_camera, fov_deg)[1]
+    scene.model.geom_group[:] = group
+    return np.where(depth_m < 0.99 * FAR_M, depth_m, np.nan)
+
+
+@pytest.mark.parametrize("oversample", (1, 2))
+def test_floor_depth_is_that_of_the_plane(monkeypatch, oversample):
+    scene = parade.scene(monkeypatch, fov_deg=100, oversample=oversample)
+    moment = scene.render(1.0, truth=True)
+    scene.close()
+    rays = geometry.unproject(np.ones(moment.depth_m.shape), geometry.rays(moment.intrinsics).astype(float))
+    plane_m = -moment.world_from_camera[2, 3] / (rays @ moment.world_from_camera[2, :3])
+    floor = truth.ground_mask(scene, moment)
+    near = floor & (plane_m <= 5)
+    assert near.mean() > 0.2
+    assert np.abs(moment.depth_m - plane_m)[near].max() < 1e-4
+    assert np.nanmax(np.abs(moment.depth_m / plane_m - 1)[floor]) < 1e-4
+
+
+def test_the_sky_has_no_depth_and_does_not_move(clip):
+    scene, here, there, _ = clip
+    sky = here.surface < 0
+    assert sky.any()
+    assert np.isnan(here.depth_m[sky]).all() and not here.ids[sky].any()
+    assert truth.static_mask(scene, here)[sky].all() and not truth.ground_mask(scene, here)[sky].any()
+    assert np.isfinite(here.depth_m[here.ids > 0]).all()
+    assert not truth.flow(scene, here, there)[1][sky].any()
+
+
+def test_the_next_picture_warped_by_the_flow_is_this_one(clip):
+    scene, here, there, _ = clip
+    flow, valid = truth.flow(scene, here, there)
+    warped = sample(there.color, grid(here) + flow).astype(float)
+    difference = np.abs(warped - here.color).max(-1)
+    unwarped = np.abs(there.color.astype(float) - here.color).max(-1)
+    # where a neighbour is another surface, or the sky, bilinear colours are of both
+    one = cv2.erode(here.surface, np.ones((5, 5))) == cv2.dilate(here.surface, np.ones((5, 5)))
+    near = here.depth_m < 8  # farther, a floor's texture is finer than pixels
+    for moving in (False, True):
+        pixels = valid & one & near & (truth.static_mask(scene, here) != moving)
+        assert pixels.sum() > 2000
+        assert np.mean(difference[pixels]) < 3.5 and np.median(difference[pixels]) < 2
+        assert np.mean(unwarped[pixels]) > 3 * np.mean(difference[pixels])
+
+
+def test_points_of_moving_shapes_go_where_the_flow_says(clip):
+    scene, here, there, _ = clip
+    flow, valid = truth.flow(scene, here, there)
+    poses = [[np.concatenate(part) for part in zip(*(t.pose(time_s) for t in scene.world.troupes), strict=True)]
+             for time_s in TIMES_S]  # fmt: skip
+    first = int(np.flatnonzero(scene.instance_of)[0])
+    points, checked = world_points(here), 0
+    for v, u in np.argwhere(valid & (here.ids > 0))[::97]:
+        shape = here.surface[v, u] - first
+        (center, rotation), (later, turned) = ((centers[shape], turns[shape]) for centers, turns in poses)
+        point = turned @ rotation.T @ (points[v, u] - center) + later
+        np.testing.assert_allclose(project(there, point)[0], (u, v) + flow[v, u], atol=0.05)
+        checked += 1
+    assert checked > 50
+
+
+def test_flow_forth_and_back_returns(clip):
+    scene, here, there, _ = clip
+    (forward, valid), (back, valid_back) = truth.flows(scene, here, there)
+    target = grid(here) + forward
+    # all four pixels about the target show the same shape
+    low, high = np.floor(target).astype(int), np.ceil(target).astype(int)
+    height, width = valid.shape
+    inside = valid & (low >= 0).all(-1) & (high < (width, height)).all(-1)
+    same = inside.copy()
+    for u, v in ((low, low), (low, high), (high, low), (high, high)):
+        same[inside] &= there.surface[v[inside][:, 1], u[inside][:, 0]] == here.surface[inside]
+        same[inside] &= valid_back[v[inside][:, 1], u[inside][:, 0]]
+    off = np.linalg.norm(forward + sample(back, target), axis=-1)[same]
+    assert same.sum() > 0.9 * valid.sum()
+    assert np.percentile(off, 99.5) < 0.1
+
+
+def test_valid_flow_leads_to_the_point_and_hidden_points_have_none(clip):
+    scene, here, there, _ = clip
+    flow, valid = truth.flow(scene, here, there)
+    fixed = truth.static_mask(scene, here) & np.isfinite(here.depth_m)
+    target, depth_m = project(there, world_points(here))
+    nearest = np.rint(target)
+    inside = fixed & (nearest >= 0).all(-1) & (nearest < valid.shape[::-1]).all(-1)
+    np.testing.assert_allclose((grid(here) + flow)[inside], target[inside], atol=0.01)
+    assert not valid[fixed & ~inside].any()
+    seen_m = np.where(np.isfinite(there.depth_m), there.depth_m, np.inf).astype(np.float32)
+    farthest, closest = (change(seen_m, np.ones((3, 3))) for change in (cv2.dilate, cv2.erode))
+    column, row = nearest[inside].astype(int).T
+    hidden = farthest[row, column] < 0.9 * depth_m[inside]
+    open_ = (closest[row, column] > 0.98 * depth_m[inside]) & (farthest[row, column] < 1.02 * depth_m[inside])
+    assert hidden.sum() > 10 and not valid[inside][hidden].any()
+    assert valid[inside][open_].mean() > 0.98
+
+
+def test_sites_of_bodies_land_on_their_instance(clip):
+    scene, here, _, _ = clip
+    who, landed = 0, 0
+    for troupe in scene.world.troupes:
+        for sites in troupe.joints(here.time_s):
+            who += 1
+            pixels, depth_m = project(here, sites)
+            for (u, v), z in zip(np.rint(pixels).astype(int), depth_m, strict=True):
+                if z > 0.1 and 0 <= u < here.ids.shape[1] and 0 <= v < here.ids.shape[0]:
+                    # inside a body: either it is seen within half a pixel, or something stands before it
+                    assert here.ids[v, u] == who or here.depth_m[v, u] < z
+                    landed += here.ids[v, u] == who
+    assert landed > 20
+
+
+def test_an_id_is_the_same_actor_all_the_time(clip):
+    scene, *_ = clip
+    places = np.concatenate([troupe.places[:, :2] for troupe in scene.world.troupes])
+    classes = np.concatenate([[troupe.class_id] * len(troupe.places) for troupe in scene.world.troupes])
+    for time_s in (0.0, 7.3, 60.0):
+        scene.path.speed = 0.0
+        moment = scene.render(time_s, truth=True)
+        points = world_points(moment)
+        for who in np.unique(moment.ids[moment.ids > 0]):
+            off = np.linalg.norm(points[moment.ids == who][:, :2] - places[who - 1], axis=-1)
+            assert off.max() < 1.5
+            assert (truth.class_image(scene, moment)[moment.ids == who] == classes[who - 1]).all()
+    scene.path.speed = 1.2
+
+
+def test_amodal_masks_are_those_of_each_instance_alone(clip):
+    scene, here, _, amodal = clip
+    compared = 0
+    for who in range(1, len(scene.classes) + 1):
+        expected = np.isfinite(alone(scene, here, who))
+        mask = amodal[who].full(*expected.shape) if who in amodal else np.zeros_like(expected)
+        assert mask[here.ids == who].all()
+        if expected.sum() > 200:
+            assert (mask & expected).sum() > 0.97 * (mask | expected).sum()
+            compared += 1
+        assert abs(int(mask.sum()) - int(expected.sum())) <= 3 + 0.01 * expected.sum()
+    assert compared >= 5
+
+
+def test_who_hides_whom_agrees_with_the_order_in_depth(clip):
+    scene, here, _, amodal = clip
+    found = {one.id: one for one in truth.instances(scene, here, amodal)}
+    pairs = 0
+    for hidden in found:
+        behind_m = alone(scene, here, hidden)
+        for who, one in found.items():
+            over = (here.ids == who) & np.isfinite(behind_m)
+            if who == hidden or 0 < over.sum() < 8:
+                continue
+            assert (hidden in one.hides) == bool(over.any())
+            if over.any():
+                assert np.mean(here.depth_m[over] < behind_m[over]) > 0.98
+                pairs += 1
+    assert pairs >= 3
+
+
+def test_border_pixels_of_a_hiding_pair_are_nearer(clip):
+    scene, here, _, amodal = clip
+    nearer = {(one.id, hidden) for one in truth.instances(scene, here, amodal) for hidden in one.hides}
+    ids, depth_m = here.ids, here.depth_m
+    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        for one, other in ((a, b), (b, a)):
+            steps = (ids[one] != ids[other]) & (ids[one] > 0) & (ids[other] > 0)
+            for who, hidden in set(zip(ids[one][steps].tolist(), ids[other][steps].tolist(), strict=True)) & nearer:
+                at_border = steps & (ids[one] == who) & (ids[other] == hidden)
+                at_border &= amodal[hidden].full(*ids.shape)[one]
+                if (hidden, who) not in nearer:
+                    assert (depth_m[one][at_border] < depth_m[other][at_border] + 0.05).all()
+
+
+def test_3d_boxes_hold_their_instances_and_no_more(clip):
+    scene, here, there, amodal = clip
+    points = world_points(here)
+    for one in truth.instances(scene, here, amodal):
+        cos, sin = np.cos(one.yaw_rad), np.sin(one.yaw_rad)
+        local = (points[here.ids == one.id] - one.center_m) @ np.array([(cos, -sin, 0), (sin, cos, 0), (0, 0, 1)])
+        assert (np.abs(local) <= one.size_m / 2 + 1e-3).all()
+    carts = [i for i in truth.instances(scene, here) if i.still]
+    later = {i.id: i for i in truth.instances(scene, there)}
+    assert carts
+    for cart in carts:
+        np.testing.assert_allclose(cart.size_m, (1.2, 0.7, 0.6), atol=1e-5)
+        np.testing.assert_array_equal(cart.center_m, later[cart.id].center_m)
+
+
+def test_instances_sum_up_their_pixels(clip):
+    scene, here, _, amodal = clip
+    found = truth.instances(scene, here, amodal)
+    assert [one.id for one in found] == sorted(amodal) and {one.id for one in found} >= set(np.unique(here.ids)) - {0}
+    assert [one.id for one in truth.instances(scene, here)] == [one.id for one in found if one.area_px]
+    for one in found:
+        pixels = here.ids == one.id
+        assert one.area_px == pixels.sum()
+        assert one.visible == pytest.approx(pixels.sum() / amodal[one.id].mask.sum())
+        if one.area_px:
+            assert one.box_px == cv2.boundingRect(pixels.astype(np.uint8))
+            assert one.depth_m == pytest.approx(here.depth_m[pixels].mean(), rel=1e-5)
+        assert one.box_amodal_px == cv2.boundingRect(amodal[one.id].full(*pixels.shape).astype(np.uint8))
+    assert min(one.visible for one in found) < 0.9
+
+
+def test_what_is_parked_stands_still_and_what_acts_does_not(clip):
+    scene, here, _, _ = clip
+    static = truth.static_mask(scene, here)
+    parked = np.isin(here.ids, np.flatnonzero(scene.still) + 1)
+    assert parked.any() and static[parked].all()
+    np.testing.assert_array_equal(static, (here.ids == 0) | parked)
