@@ -112,9 +112,9 @@ def chair(stage: Stage, rng, place, facing: float) -> None:
             stage.rod((*leg, 0.02), (*leg, 0.41), 0.015, look)
 
 
-def bench(stage: Stage, rng, place, seats: list) -> None:
-    """1.6 m long, seat at 0.45 m."""
-    yaw, look = rng.uniform(-np.pi, np.pi), _wood(stage, rng)
+def bench(stage: Stage, rng, place, seats: list, yaw: float | None = None) -> None:
+    """1.6 m long, seat at 0.45 m; yaw: where those who sit look."""
+    yaw, look = rng.uniform(-np.pi, np.pi) if yaw is None else yaw, _wood(stage, rng)
     stage.box((*place, 0.42), (0.22, 0.8, 0.025), look, yaw)
     if rng.random() < 0.6:
         stage.box((*_beside(place, yaw, -0.22, 0), 0.68), (0.02, 0.8, 0.16), look, yaw)

@@ -259,5 +259,7 @@ def sky(rng, size=128, night=False):
     above = np.clip(noise(rng, size), 0, 1)[..., None] * rng.uniform(0, 0.8)
     bright = 240.0
     if night:
-        above = (rng.random((size, size, 1)) < rng.uniform(0, 0.006)) * rng.random((size, size, 1)) * (height > 0.02)
+        above = (
+            (rng.random((size, size, 1)) < rng.uniform(0, 0.002)) * rng.random((size, size, 1)) ** 2 * (height > 0.02)
+        )
     return np.concatenate([np.clip(f + above * (bright - f), 0, 255) for f in faces]).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""A furnished room: people sit, stand and talk, walk from thing to thing, reach for them and bend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import props, textures
+from ..crowd import Crowd
+from ..stage import Stage, light_up
+from ..world import Filming, World
+
+
+def build(rng: np.random.Generator) -> World:
+    """A room or hall 4 to 12 m wide with 3 to 11 people."""
+    half = np.array([rng.uniform(2.4, 6), rng.uniform(2.8, 7)])
+    ceiling_m = rng.uniform(2.4, 3.2) if half.min() < 4 else rng.uniform(2.8, 4.5)
+    world = World(Stage(), half, ceiling_m=ceiling_m, night=rng.random() < 0.3, shadow_reach_m=8.0)
+    furnish_room(world, rng, (0, 0), half)
+    world.shadows = light_up(world.stage, rng, False, ceiling_m, half, world.night)
+    least = 1.2 if half.min() < 3.5 else 2.0
+    world.filming = Filming(distance_m=(least, 1.1 * half.max()))
+    crowd = Crowd(world, rng)
+    people(crowd, rng, min(11, 3 + int(half.prod() / 4)))
+    crowd.perform(0.15 if rng.random() < 0.3 else 0.0)
+    return world
+
+
+def furnish_room(world: World, rng, center, half, openings=()) -> None:
+    """Floor, walls, tables with chairs, sofas, cupboards, boxes and rugs."""
+    stage, center = world.stage, np.asarray(center, float)
+    image, period = textures.floor(rng)
+    stage.floor(half, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)), center)
+    props.hall(stage, rng, half, world.ceiling_m, True, False, center, openings, world.night)
+    if rng.random() < 0.5:
+        props.rug(stage, rng, center + rng.uniform(-0.4, 0.4, 2) * half, rng.uniform(0.6, 1.5, 2))
+    furniture = (
+        (props.table, 1.15, rng.integers(1, 5), (world.seats,)),
+        (props.sofa, 1.0, rng.integers(0, 3), (world.seats,)),
+        (props.cupboard, 0.5, rng.integers(0, 4), ()),
+        (props.planter, 0.45, rng.integers(0, 3), ()),
+        (props.box, 0.45, rng.integers(0, 4), ()),
+    )
+    for prop, radius, count, options in furniture:
+        for _ in range(count):
+            world.put(rng, prop, radius, half - 0.1, *options, center=center)
+
+
+def people(crowd: Crowd, rng, most: int) -> None:
+    """3 to most of them."""
+    wanted = int(rng.integers(3, most + 1))
+    crowd.sit(int(rng.integers(0, wanted // 2 + 1)))
+    for _ in range(4 * wanted):
+        left = wanted - len(crowd.actors)
+        if left <= 0:
+            break
+        kind = rng.choice(["talk", "work", "stroll"], p=[0.25, 0.25, 0.5])
+        if kind == "talk" and left >= 2:
+            crowd.talk(int(rng.integers(2, min(left, 4) + 1)))
+        elif kind == "work":
+            crowd.work()
+        else:
+            crowd.stroll(int(rng.integers(2, 5)))
