@@ -20,30 +20,31 @@ _LINE_M, _TOP_M = 0.05, 0.004
 def venue(rng, half, outdoors_share=0.4) -> World:
     """The empty floor, within +-half, of a sports hall, or of a ground with a fence and trees, by day or night."""
     half, stage, outdoors = np.asarray(half, float), Stage(), rng.random() < outdoors_share
-    world = World(stage, half, shadow_reach_m=12.0)
+    world = World(stage, half, night=rng.random() < 0.3)
     if outdoors:
         image, period = textures.ground(rng, rng.choice(["asphalt", "grass", "earth"], p=[0.5, 0.3, 0.2]))
-        stage.sky(textures.sky(rng))
-        props.surroundings(stage, rng, half)
+        stage.sky(textures.sky(rng, night=world.night))
+        props.surroundings(stage, rng, half, world.night)
     else:
         image, period = (textures.planks, textures.plain, textures.tiles)[rng.choice(3, p=[0.5, 0.35, 0.15])](rng)
         world.ceiling_m = rng.uniform(7, 10)
-        props.hall(stage, rng, half, world.ceiling_m, windows=rng.random() < 0.5, lights=False)
+        windows = rng.random() < 0.5
+        props.hall(stage, rng, half, world.ceiling_m, windows, lights=False, night=world.night)
     stage.floor(250 if outdoors else half.max() + 1, stage.material(image=image, period_m=period))
-    world.shadows = light_up(stage, rng, outdoors, world.ceiling_m, half)
+    world.shadows = light_up(stage, rng, outdoors, world.ceiling_m, half, world.night)
     return world
 
 
 class _Paint:
     """A picture of a floor seen from above, drawn in metres from its middle."""
 
-    def __init__(self, rng, outer):
+    def __init__(self, rng, outer, wooden: bool):
         self.outer = np.asarray(outer, float)
         per_m = 1600 / self.outer.max()
         width, height = (np.ceil(self.outer * per_m / 8) * 8).astype(int)
         self._scale = np.array([width, height]) / self.outer
         base = textures.color(rng, value=(0.3, 0.85))
-        image, period = textures.planks(rng) if rng.random() < 0.4 else textures.plain(rng, base, 512, 8.0)
+        image, period = textures.planks(rng) if wooden else textures.plain(rng, base, 512, 8.0)
         columns, rows = np.maximum(1, np.rint(self.outer / period)).astype(int)
         piece = cv2.resize(image, (-(-width // columns), -(-height // rows)), interpolation=cv2.INTER_AREA)
         self.image = np.ascontiguousarray(np.tile(piece, (rows, columns, 1))[:height, :width])
@@ -109,10 +110,11 @@ def _volleyball(paint: _Paint, rng, x, y) -> None:
 _MARKS = {"basketball": _basketball, "badminton": _badminton, "volleyball": _volleyball}
 
 
-def court(stage: Stage, rng, sport: str, center=(0, 0)) -> None:
+def court(world: World, rng, sport: str, center=(0, 0)) -> None:
     """The marked floor of a sport, its length along x, with a free zone round it."""
-    size = np.array(SIZES_M[sport])
-    paint, (x, y) = _Paint(rng, size + 2 * rng.uniform(0.5, 0.9)), size / 2
+    size, stage = np.array(SIZES_M[sport]), world.stage
+    wooden = world.ceiling_m > 0 and rng.random() < 0.5
+    paint, (x, y) = _Paint(rng, size + 2 * rng.uniform(0.5, 0.9), wooden), size / 2
     if rng.random() < 0.6:
         paint.area(rng, (-x, -y), (x, y))
     _MARKS[sport](paint, rng, x, y)
@@ -191,3 +193,14 @@ def barrier(stage: Stage, rng, a, b, height_m=0.73) -> None:
     look = stage.material(textures.color(rng, saturation=(0.3, 0.9), value=(0.2, 0.6)), textures.cloth(rng), 0.8)
     stage.box((*(a + b) / 2, height_m / 2), (np.linalg.norm(along) / 2, 0.02, height_m / 2), look,
               np.arctan2(along[1], along[0]))  # fmt: skip
+
+
+def bench(stage: Stage, rng, place, facing: float, seats: int = 3) -> list[tuple[float, float, float]]:
+    """A bench whose seats, 0.55 m apart and 0.45 m high, look along facing. Returns them as (x, y, facing)."""
+    ahead, along = np.array([np.cos(facing), np.sin(facing)]), np.array([-np.sin(facing), np.cos(facing)])
+    half, look = 0.275 * seats + 0.1, stage.material(textures.color(rng, (0.04, 0.12), (0.0, 0.6), (0.3, 0.9)))
+    stage.box((*place, 0.425), (0.18, half, 0.025), look, facing)
+    for side in (-0.8 * half, 0.8 * half):
+        stage.box((*(place + side * along), 0.2), (0.15, 0.03, 0.2), look, facing)
+    spots = (np.arange(seats) - (seats - 1) / 2) * 0.55
+    return [(*(np.asarray(place) + s * along + 0.02 * ahead), facing) for s in spots]

@@ -1,0 +1,147 @@
+"""What the ball games share: how many come, who looks on, where players wait, and hands on balls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import gestures
+from .balls import Path
+from .people import People
+from .script import Script
+from .world import World
+
+
+@dataclass
+class Touch:
+    """A player meets the ball: when, where on the floor the ball is then (2,), and how."""
+
+    time_s: float
+    player: int
+    place: np.ndarray
+    style: str
+
+
+def headcount(rng, least: int) -> int:
+    """2 to 15 people, 8 to 9 on average."""
+    return int(np.clip(np.rint(rng.normal(8.6, 2.6)), least, 15))
+
+
+def waypoints(rng, period_s: float, stops, base, roam_m=0.5, pause_s=2.5) -> tuple[np.ndarray, np.ndarray]:
+    """Times and places for script.walk: the stops [(time_s, place)], and about base in between.
+
+    Stops are at least 0.1 s apart, on the circle of the period.
+    """
+    keys = sorted((time_s % period_s, tuple(place)) for time_s, place in stops)
+    base = np.asarray(base, float)
+    if not keys:
+        keys = [(rng.uniform(0, pause_s), tuple(base))]
+    filled = []
+    for (time_s, place), (following_s, _) in zip(keys, [*keys[1:], (keys[0][0] + period_s, None)], strict=True):
+        filled.append((time_s, place))
+        gap = following_s - time_s
+        between = int(gap // pause_s) if gap > 1.6 * pause_s else 0
+        for index in range(between):
+            later = time_s + gap * (index + 1) / (between + 1)
+            filled.append((later % period_s, tuple(base + rng.normal(0, roam_m, 2).clip(-1.5 * roam_m, 1.5 * roam_m))))
+    filled.sort()
+    return np.array([time_s for time_s, _ in filled]), np.array([place for _, place in filled])
+
+
+def stance(place, looks_at, ahead: float, left: float) -> np.ndarray:
+    """Where one stands (2,) who looks at a point and has place ahead and to the left of him."""
+    way = np.asarray(looks_at, float) - place
+    c, s = way / np.linalg.norm(way)
+    return np.asarray(place) - [c * ahead - s * left, s * ahead + c * left]
+
+
+def ball_xy(script: Script, touches: list[Touch]) -> np.ndarray:
+    """(steps, 2): about where the ball will be, straight from touch to touch."""
+    times = [touch.time_s % script.period_s for touch in touches]
+    return np.stack([np.interp(script.times_s, *_sorted(times, [touch.place[i] for touch in touches]),
+                               period=script.period_s) for i in range(2)], -1)  # fmt: skip
+
+
+def _sorted(times, values):
+    order = np.argsort(times)
+    return np.asarray(times)[order], np.asarray(values)[order]
+
+
+def beside(people: People, person: int, time_s: float, ahead: float, left: float, height_m: float) -> np.ndarray:
+    """The point (3,) so far ahead and to the left of where someone stands, at a height above the floor."""
+    places, headings, _ = people.script.at(time_s)
+    actor = people.actors[person]
+    c, s = np.cos(headings[actor]), np.sin(headings[actor])
+    x, y = places[actor]
+    return np.array([x + c * ahead - s * left, y + s * ahead + c * left, height_m])
+
+
+def both_hands(people: People, person: int, times_s, points, apart_m: float, under_m=0.0, blend_s=0.3) -> None:
+    """Bring both hands to the sides of a ball at points (k, 3), apart_m from its centre, under_m below it."""
+    places, headings, _ = zip(*(people.script.at(t) for t in times_s), strict=True)
+    turn = np.array([h[people.actors[person]] for h in headings])
+    left = np.stack([-np.sin(turn), np.cos(turn), np.zeros(len(turn))], -1)
+    for hand, side in ((0, 1), (1, -1)):
+        at = np.asarray(points) + side * apart_m * left - [0, 0, under_m]
+        people.reach(person, hand, times_s, at, blend_s)
+
+
+def carried(people: People, person: int, path: Path, start_s: float, end_s: float, radius_m: float) -> None:
+    """Both hands go with a ball that a path carries from start_s to end_s."""
+    times = np.linspace(start_s, end_s, max(2, round((end_s - start_s) * 8)))
+    both_hands(people, person, times, [path.at(t) for t in times], radius_m + 0.02, 0.02)
+
+
+class Bystanders:
+    """Those who do not play: on benches, standing by, or strolling along a line; they watch, clap and cheer."""
+
+    def __init__(self, rng, world: World, count: int, lines, focus):
+        """lines: [(a, b)] (2,) each, on which they stand or between whose ends they stroll; focus: (2,)."""
+        self._rng, self._focus = rng, np.asarray(focus, float)
+        script, most = world.script, min(len(world.seats), count // 2)
+        self._first = script.count
+        taken = [world.seats[i] for i in rng.permutation(len(world.seats))[: rng.integers(0, most + 1)]]
+        self._seated = [script.stand((x, y), facing) for x, y, facing in taken]
+        places = [np.array(seat[:2]) for seat in taken]
+        for _ in range(count - len(taken)):
+            places.append(self._stand_or_stroll(world, lines, places))
+        self._standing = range(self._first + len(taken), script.count)
+
+    def _stand_or_stroll(self, world: World, lines, taken) -> np.ndarray:
+        rng = self._rng
+        for _ in range(80):
+            a, b = (np.asarray(end, float) for end in lines[rng.integers(len(lines))])
+            share = rng.uniform(0, 1)
+            place = a + share * (b - a) + rng.normal(0, 0.15, 2)
+            if all(np.linalg.norm(place - other) > 0.75 for other in taken) and world.free(place, 0.3):
+                break
+        if rng.random() < 0.7:
+            ahead = self._focus - place
+            world.script.stand(place, np.arctan2(ahead[1], ahead[0]) + rng.normal(0, 0.2))
+        else:
+            goal = a + (share + 0.4 if share < 0.5 else share - 0.4) * (b - a)
+            world.script.walk(*self._stroll(place, goal, world.script.period_s), 0.3)
+        return place
+
+    def _stroll(self, place, goal, period_s: float):
+        """To and fro, with rests."""
+        turns = self._rng.integers(2, 4)
+        walk_s = np.linalg.norm(goal - place) / self._rng.uniform(0.8, 1.3)
+        rest_s = period_s / turns / 2 - walk_s
+        leave = np.arange(2 * turns) * period_s / 2 / turns + self._rng.uniform(0, 0.9 * rest_s)
+        times = np.stack([leave, leave + walk_s], -1).ravel() % period_s
+        places = np.array([place, goal, goal, place] * turns)
+        order = np.argsort(times)
+        return times[order], places[order]
+
+    def act(self, people: People) -> None:
+        """Their gestures; people were made of all actors of the script."""
+        rng, period_s = self._rng, people.script.period_s
+        for person in self._seated:
+            people.sit(person)
+        for person in self._standing:
+            people.rest(person, str(rng.choice(["relaxed", "relaxed", "folded", "hands_on_hips", "hands_together"])))
+            for time_s in np.arange(rng.uniform(0, 6), period_s - 4, rng.uniform(6, 12)):
+                gesture = (gestures.clap, gestures.cheer, gestures.point, gestures.look_around)[rng.integers(4)]
+                gesture(people, person, time_s)
