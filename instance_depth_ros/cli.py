@@ -144,7 +144,10 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, choices=("sim-val",), help="held-out simulated scenes")
+    parser.add_argument("--data", required=True, choices=config.SPLITS[1:], help="held-out simulated scenes")
+    parser.add_argument(
+        "--folder", metavar="DIR", help="where simulate wrote them; else they are drawn as they are read"
+    )
     parser.add_argument("--out", default="out/eval", metavar="DIR", help="where NAME.json and a picture sheet go")
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     add_settings(parser, ("weights", "precision", "device", "threads", "network_short_side", "frames"))

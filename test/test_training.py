@@ -1,7 +1,7 @@
 """Training sees true geometry, goes on exactly where it was killed, and ends in weights that run."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +9,15 @@ import torch
 from conftest import SMALL
 
 from instance_depth_ros import config
-from instance_depth_ros.datasets.shards import Shards
+from instance_depth_ros.datasets.clips import Written
+from instance_depth_ros.datasets.sequence import SequenceWriter, camera_json
 from instance_depth_ros.estimator import Estimator
 from instance_depth_ros.frame import Frame
 from instance_depth_ros.geometry import Intrinsics, rays, unproject
 from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.preprocess import lens_planes
 from instance_depth_ros.training import loop
-from instance_depth_ros.training.data import Batches, colour_jitter, crop
+from instance_depth_ros.training.data import LAYERS, Batches, colour_jitter, crop
 from instance_depth_ros.training.loop import Phase, TrainConfig, Trainer
 
 LENS = replace(Intrinsics.from_fov(96, 72, 70), cy=30.0, fy=75.0)
@@ -73,30 +74,29 @@ def test_jitter_is_the_same_for_all_frames_of_a_clip():
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
+def sequences(tmp_path_factory):
     """Three clips of a textured plane that the camera comes closer to."""
-    folder, rng = tmp_path_factory.mktemp("shards"), np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("sequences"), np.random.default_rng(0)
     for number in range(3):
-        clip = folder / f"{number:06d}"
-        clip.mkdir()
-        near = np.linspace(1, 0.9, FRAMES + 1, dtype=np.float32)[:, None, None]
-        depth_m = plane_depth(LENS) * near * (1 + number)
-        np.save(clip / "depth.npy", depth_m.astype(np.float16))
-        np.save(clip / "color.npy", rng.integers(0, 255, (FRAMES + 1, 72, 96, 3), np.uint8))
-        about = {
-            "stamps_s": [0.1 * i for i in range(FRAMES + 1)],
-            "world_from_camera": [np.eye(4).tolist()] * (FRAMES + 1),
-        }
-        (clip / "clip.json").write_text(json.dumps(about | {"intrinsics": asdict(LENS)}))
+        about = {"name": f"plane_{number}", "frames": FRAMES + 1}
+        with SequenceWriter(folder / about["name"], about, camera_json(LENS, 0.001, "truth")) as writer:
+            for index, near in enumerate(np.linspace(1, 0.9, FRAMES + 1, dtype=np.float32)):
+                color = rng.integers(0, 255, (72, 96, 3), np.uint8)
+                truth_m = plane_depth(LENS) * near * (1 + number)
+                writer.add({"stamp_ns": index * 10**8, "instances": [], "color": color, "truth_m": truth_m})
     return folder
 
 
-def recipe(shards, **changes) -> TrainConfig:
+def written(folder) -> Written:
+    return Written(folder, LAYERS)
+
+
+def recipe(sequences, **changes) -> TrainConfig:
     phases = (
         Phase("images", 3, 2, 1, (64, 96), (1.0, 1.5), 1e-3),
         Phase("clips", 3, 1, FRAMES, (64, 64), (1.0, 1.2), 1e-3, frozen_norm=True),
     )
-    fields = {"name": "little", "model": "small test network", "data": str(shards), "validation": str(shards)}
+    fields = {"name": "little", "model": "small test network", "data": str(sequences), "validation": str(sequences)}
     fields |= {"seed": 5, "phases": phases, "workers": 0, "warm_up": 2, "save_every": 2, "validate_every": 100}
     return TrainConfig(**fields | changes)
 
@@ -127,14 +127,14 @@ def small_network(monkeypatch):
     monkeypatch.setitem(loop.PRESETS, "small test network", SMALL)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(shards, small_network, tmp_path):
-    whole = Watched(recipe(shards), tmp_path / "whole", False)
+def test_a_killed_run_goes_on_as_if_nothing_had_been(sequences, small_network, tmp_path):
+    whole = Watched(recipe(sequences), tmp_path / "whole", False)
     whole.run()
-    first = Watched(recipe(shards), tmp_path / "killed", False)
+    first = Watched(recipe(sequences), tmp_path / "killed", False)
     first.dies_at = 5
     with pytest.raises(Killed):
         first.run()
-    second = Watched(recipe(shards), tmp_path / "killed", True)
+    second = Watched(recipe(sequences), tmp_path / "killed", True)
     assert second.step == 4  # the last save
     second.run()
     assert sorted(whole.curve) == list(range(6)) and sorted(second.curve) == [4, 5]
@@ -144,9 +144,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(shards, small_network, tmp_
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
 
 
-def test_training_lowers_the_loss_and_its_weights_run(shards, small_network, tmp_path):
+def test_training_lowers_the_loss_and_its_weights_run(sequences, small_network, tmp_path):
     phases = (Phase("images", 40, 2, 1, (64, 96), (1.0, 1.0), 3e-3),)
-    trainer = Watched(recipe(shards, phases=phases, save_every=100, validate_every=40), tmp_path / "run", False)
+    trainer = Watched(recipe(sequences, phases=phases, save_every=100, validate_every=40), tmp_path / "run", False)
     trainer.run()
     path = tmp_path / "run/little.safetensors"
     error = [trainer.curve[step]["absolute"] for step in range(40)]
@@ -156,20 +156,20 @@ def test_training_lowers_the_loss_and_its_weights_run(shards, small_network, tmp
 
     _, metadata = checkpoint.read(path)
     assert metadata["name"] == "little" and metadata["steps"] == "40" and metadata["seed"] == "5"
-    shard = Shards(shards)[0]
+    clip = written(sequences).cut(0, 1)
     estimator = Estimator(config.make("depth", weights=str(path)))
-    estimate, _ = estimator.step(Frame(np.array(shard["color"][0]), 0, intrinsics=LENS))
+    estimate, _ = estimator.step(Frame(clip["color"][0], 0, intrinsics=LENS))
     assert estimate.depth_m.shape == (72, 96) and np.isfinite(estimate.depth_m).any()
 
 
-def test_time_matters_to_the_loss_of_a_clip(shards, small_network, tmp_path):
-    trainer = Watched(recipe(shards), tmp_path / "run", False)
+def test_time_matters_to_the_loss_of_a_clip(sequences, small_network, tmp_path):
+    trainer = Watched(recipe(sequences), tmp_path / "run", False)
     trainer.run()
     assert "temporal" not in trainer.curve[0] and trainer.curve[3]["temporal"] > 0
 
 
-def test_a_step_draws_the_same_whenever_it_is_asked(shards):
-    made = [Batches(Shards(shards), 9, 2, 3, (64, 96), (1.0, 1.5), 64.0, (1, 0)) for _ in range(2)]
+def test_a_step_draws_the_same_whenever_it_is_asked(sequences):
+    made = [Batches(written(sequences), 9, 2, 3, (64, 96), (1.0, 1.5), 64.0, (1, 0)) for _ in range(2)]
     made[1][3]
     one, other, next_one = made[0][7], made[1][7], made[0][8]
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -179,9 +179,9 @@ def test_a_step_draws_the_same_whenever_it_is_asked(shards):
     np.testing.assert_allclose(lens[2, 0, 0].exp() * 64, one["focal_px"][0], rtol=1e-5)
 
 
-def test_clips_shorter_than_a_phase_wants_are_named(shards):
-    with pytest.raises(ValueError, match="clips of 9 frames, the data has some of 5"):
-        Batches(Shards(shards), 1, 1, 9, (64, 96), (1.0, 1.0), 64.0, (1, 0))[0]
+def test_clips_shorter_than_a_phase_wants_are_named(sequences):
+    with pytest.raises(ValueError, match="clips of 9 frames are asked for, the data has some of 5"):
+        Batches(written(sequences), 1, 1, 9, (64, 96), (1.0, 1.0), 64.0, (1, 0))[0]
 
 
 def test_a_recipe_with_a_misspelt_word_names_file_and_word(tmp_path):

@@ -1,6 +1,6 @@
 """Predictors that look at no picture; what a network must beat by far.
 
-python -m instance_depth_ros.evaluation.trivial SHARDS OUT.npz makes the training mean that ships in weights/.
+python -m instance_depth_ros.evaluation.trivial SEQUENCES OUT.npz makes the training mean that ships in weights/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..datasets.shards import Shards
+from ..datasets.sequence import Sequence, open_folder
 from ..geometry import valid
 
 TRAIN_MEAN = Path(__file__).parents[1] / "weights" / "train_mean.npz"
@@ -25,7 +25,7 @@ EVERY = 4  # neighbouring frames of a clip are alike
 def train_mean(height: int, width: int) -> np.ndarray:
     """(height, width) float32 metres: the mean over the shipped weights' training clips; read-only."""
     if not TRAIN_MEAN.is_file():
-        raise FileNotFoundError(f"no {TRAIN_MEAN}: python -m {__name__} SHARDS {TRAIN_MEAN} makes it")
+        raise FileNotFoundError(f"no {TRAIN_MEAN}: python -m {__name__} SEQUENCES {TRAIN_MEAN} makes it")
     with np.load(TRAIN_MEAN) as stored:
         log_depth = stored["log_depth"].astype(np.float32)
     depth_m = np.exp(cv2.resize(log_depth, (width, height), interpolation=cv2.INTER_LINEAR))
@@ -33,9 +33,9 @@ def train_mean(height: int, width: int) -> np.ndarray:
     return depth_m
 
 
-def save_train_mean(shards: Shards, path: Path) -> None:
-    """Write log_depth, STORED_SIZE float16, of every EVERY-th frame of the clips, all of one size."""
-    depth_m = mean_depth(clip["depth_m"][::EVERY].astype(np.float32) for clip in shards)
+def save_train_mean(sequences: list[Sequence], path: Path) -> None:
+    """Write log_depth, STORED_SIZE float16, of every EVERY-th frame of the sequences, all of one size."""
+    depth_m = mean_depth(s.read(i, ["truth_m"])["truth_m"] for s in sequences for i in range(0, len(s), EVERY))
     log_depth = cv2.resize(np.log(depth_m), STORED_SIZE[::-1], interpolation=cv2.INTER_AREA)
     np.savez(path, log_depth=log_depth.astype(np.float16))
 
@@ -82,4 +82,4 @@ def _sorted_truth(truth_m: np.ndarray, mask: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    save_train_mean(Shards(sys.argv[1]), Path(sys.argv[2]))
+    save_train_mean(open_folder(sys.argv[1]), Path(sys.argv[2]))

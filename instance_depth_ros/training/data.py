@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..datasets.shards import Shards
+from ..datasets.clips import Live, Written
 from ..geometry import Intrinsics
 from ..model.preprocess import lens_planes
 
 MAX_DEPTH_M = 80.0
+LAYERS = ("color", "truth_m")
 
 
 class Batches(Dataset):
-    """Item i is the whole batch of step i, made from (seed, i) alone: a resumed run sees what it would have seen.
+    """Item i is the whole batch of step i, made from (seed, i) and, of a live stream, its next clips.
+
+    From written sequences a resumed run so sees what it would have seen.
 
     views: so many neighbours in the batch show the same moments through different lenses.
     Each item: color (B, T, H, W, 3) uint8, depth_m (B, T, H, W) float32 with NaN, lens (B, 3, H, W), focal_px (B,).
@@ -27,7 +30,7 @@ class Batches(Dataset):
 
     def __init__(
         self,
-        shards: Shards,
+        clips: Written | Live,
         steps: int,
         batch: int,
         frames: int,
@@ -37,7 +40,7 @@ class Batches(Dataset):
         seed: tuple[int, ...],
         views: int = 1,
     ):
-        self.shards, self.steps, self.batch, self.frames = shards, steps, batch, frames
+        self.clips, self.steps, self.batch, self.frames = clips, steps, batch, frames
         self.size, self.zoom, self.canonical_focal_px, self.seed = size, zoom, canonical_focal_px, seed
         self.views = views
 
@@ -50,18 +53,10 @@ class Batches(Dataset):
         return {key: torch.from_numpy(np.stack([clip[key] for clip in clips])) for key in clips[0]}
 
     def plain(self, index: int) -> dict[str, Tensor]:
-        """Shard `index` as a batch of one: the first frames, the whole picture, colours as they are."""
-        shard = self.shards[index]
-        color, depth_m, intrinsics = crop(
-            shard["color"][: self.frames],
-            shard["depth_m"][: self.frames],
-            shard["intrinsics"],
-            self.size,
-            1.0,
-            np.zeros(2),
-            False,
-        )
-        return {key: torch.from_numpy(value[None]) for key, value in self._item(color, depth_m, intrinsics).items()}
+        """Sequence `index` as a batch of one: the first frames, the whole picture, colours as they are."""
+        clip = self.clips.cut(index, self.frames)
+        whole = crop(clip["color"], clip["truth_m"], clip["intrinsics"], self.size, 1.0, np.zeros(2), False)
+        return {key: torch.from_numpy(value[None]) for key, value in self._item(*whole).items()}
 
     def _item(self, color: np.ndarray, depth_m: np.ndarray, intrinsics: Intrinsics) -> dict[str, np.ndarray]:
         return {
@@ -73,19 +68,15 @@ class Batches(Dataset):
 
     def _clip(self, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
         """`views` crops of the same moments, each with colours of its own: one scene through several lenses."""
-        shard = self.shards[int(rng.integers(len(self.shards)))]
-        if len(shard["color"]) < self.frames:
-            raise ValueError(f"a phase wants clips of {self.frames} frames, the data has some of {len(shard['color'])}")
-        start = int(rng.integers(len(shard["color"]) - self.frames + 1))
-        part = slice(start, start + self.frames)
+        clip = self.clips.draw(rng, self.frames)
         order = -1 if rng.random() < 0.5 else 1  # time runs either way
         mirrored = bool(rng.random() < 0.5)
         least, most = self.zoom  # mostly near the least: it will see whole pictures
         for _ in range(self.views):
             color, depth_m, intrinsics = crop(
-                shard["color"][part][::order],
-                shard["depth_m"][part][::order],
-                shard["intrinsics"],
+                clip["color"][::order],
+                clip["truth_m"][::order],
+                clip["intrinsics"],
                 self.size,
                 least + (most - least) * rng.random() ** 2,
                 rng.random(2),

@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..datasets.shards import Shards
+from ..datasets.clips import Live, Written, open_clips
 from ..model import checkpoint
 from ..model.network import DepthNetwork
 from ..model.preprocess import normalise
@@ -28,7 +28,7 @@ from ..model.presets import PRESETS
 from ..model.temporal import Clip
 from ..provenance import commit
 from . import losses
-from .data import MAX_DEPTH_M, Batches
+from .data import LAYERS, MAX_DEPTH_M, Batches
 
 CPU = torch.device("cpu")
 NOWHERE_M = 1e6
@@ -54,7 +54,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What config/train/*.yaml holds."""
+    """What config/train/*.yaml holds. data: a folder of sequences, or live:sim-train; validation: a folder."""
 
     name: str
     model: str
@@ -101,7 +101,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         if resume and (folder / "last.pt").is_file():
             self._load(folder / "last.pt")
-        self.train_shards, self.val_shards = Shards(Path(config.data)), Shards(Path(config.validation))
+        self.train_clips, self.val_clips = open_clips(config.data, LAYERS), Written(config.validation, LAYERS)
 
     def _groups(self) -> list[dict]:
         """No weight decay on norms, biases and scales."""
@@ -126,7 +126,7 @@ class Trainer:
     def _phase(self, phase: Phase, begin: int) -> None:
         config = self.config
         batches = Batches(
-            self.train_shards,
+            self.train_clips,
             phase.steps,
             phase.batch // self.processes,
             phase.frames,
@@ -136,12 +136,14 @@ class Trainer:
             (config.seed + begin, self.rank),
             phase.views,
         )
+        # a live stream has workers of its own, and belongs to the process that opened it
+        workers = 0 if isinstance(self.train_clips, Live) else config.workers
         loader = DataLoader(
             batches,
             batch_size=None,
             sampler=range(self.step - begin, phase.steps),
-            num_workers=config.workers,
-            prefetch_factor=4 if config.workers else None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
         )
         started, seen = time.monotonic(), 0
         for batch in loader:
@@ -235,9 +237,9 @@ class Trainer:
         network = self.averaged()
         size = (phase.size[0], phase.size[1])
         frames = max(phase.frames, 1)
-        clips = Batches(self.val_shards, 0, 1, frames, size, (1.0, 1.0), network.config.canonical_focal_px, (0,))
+        clips = Batches(self.val_clips, 0, 1, frames, size, (1.0, 1.0), network.config.canonical_focal_px, (0,))
         sums = {"sigma1": 0.0, "rel": 0.0}
-        count = min(len(self.val_shards), 60)
+        count = min(self.val_clips.count, 60)
         for index in range(count):
             batch = clips.plain(index)
             prediction_m, _, truth_m, mask = self._predict(network, batch, Clip.causal(frames))
@@ -275,7 +277,7 @@ class Trainer:
             "name": self.config.name,
             "steps": str(self.step),
             "seed": str(self.config.seed),
-            "clips": str(len(self.train_shards)),
+            "clips": str(self.train_clips.count),
             "commit": commit() or "unknown",
         }
         checkpoint.save(self.averaged(), path, metadata)
