@@ -168,7 +168,7 @@ def smooth_noise(rng, shape: tuple[int, int], sigma_px: float) -> np.ndarray:
 
     A random window of one larger field, mirrored or not: drawing as much anew would cost more than all else.
     """
-    field = _field(*shape, round(sigma_px, 3))
+    field = _field(*shape, round(sigma_px, 1))
     row, column, flip = rng.integers(NOISE_MARGIN), rng.integers(NOISE_MARGIN), rng.integers(4)
     window = field[row : row + shape[0], column : column + shape[1]]
     return window[:: 1 - 2 * (flip & 1), :: 1 - (flip & 2)]
