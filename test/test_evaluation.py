@@ -1,14 +1,14 @@
 """The figures of an evaluation are those of the stream on the robot, and the trivial predictors are what they say."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from instance_depth_ros import config
 from instance_depth_ros.cli import main
-from instance_depth_ros.datasets.shards import Shards, split_scenes
+from instance_depth_ros.datasets import clips
+from instance_depth_ros.datasets.sequence import SequenceWriter, camera_json, open_folder
 from instance_depth_ros.estimator import Estimator
 from instance_depth_ros.evaluation import bench, evaluate, trivial
 from instance_depth_ros.evaluation.calibration import Calibration
@@ -20,12 +20,26 @@ SIZE = (96, 128)
 LENS = Intrinsics.from_fov(SIZE[1], SIZE[0], 60)
 
 
-def moment(index, depth_m=4.0):
-    """A wall without people, seen by a camera that stands still; colours move."""
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    color = np.stack([2 * x - 9 * index, 2 * y, x + y], -1).clip(0, 255).astype(np.uint8)
-    truth_m = np.full(SIZE, depth_m, np.float32)
-    return SimpleNamespace(color=color, depth_m=truth_m, ids=np.zeros(SIZE, np.uint16), world_from_camera=np.eye(4))
+class Wall:
+    """A clip of a wall without people, seen by a camera that stands still; colours move."""
+
+    intrinsics = LENS
+
+    def __init__(self, name, *depths_m):
+        self.about, self.depths_m = {"name": name}, depths_m
+
+    def __len__(self):
+        return len(self.depths_m)
+
+    def read(self, index, layers):
+        y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+        return {
+            "stamp_ns": index * 100_000_000,
+            "color": np.stack([2 * x - 9 * index, 2 * y, x + y], -1).clip(0, 255).astype(np.uint8),
+            "truth_m": np.full(SIZE, self.depths_m[index], np.float32),
+            "static": np.ones(SIZE, bool),
+            "world_from_camera": np.eye(4),
+        }
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +49,17 @@ def estimator():
 
 def test_scores_are_those_of_the_stream(estimator):
     evaluation = evaluate.Evaluation(estimator)
-    evaluation.clip("a", map(moment, range(3)), LENS)
-    evaluation.clip("b", (moment(index, 20.0) for index in range(2)), LENS)
+    near, far = Wall("a", 4.0, 4.0, 4.0), Wall("b", 20.0, 20.0, 20.0)
+    evaluation.clip(near)
+    evaluation.clip(far, 2)
     result = evaluation.result()
     means = []
-    for depth_m, count in ((4.0, 3), (20.0, 2)):
+    for wall, count in ((near, 3), (far, 2)):
         state, scores = None, []
         for index in range(count):
-            seen = moment(index, depth_m)
-            estimate, state = estimator.step(Frame(seen.color, index * 100_000_000, intrinsics=LENS), state)
-            scores.append(depth_metrics(estimate.depth_m, seen.depth_m)["rel"])
+            seen = wall.read(index, ())
+            estimate, state = estimator.step(Frame(seen["color"], seen["stamp_ns"], intrinsics=LENS), state)
+            scores.append(depth_metrics(estimate.depth_m, seen["truth_m"])["rel"])
         means.append(np.mean(scores))
     assert result["all"]["rel"] == pytest.approx(np.mean(means))
     assert result["near"]["rel"] == pytest.approx(means[0])
@@ -55,7 +70,7 @@ def test_scores_are_those_of_the_stream(estimator):
 
 def test_a_constant_is_best_where_the_truth_is_one(estimator):
     evaluation = evaluate.Evaluation(estimator, without_memory=True)
-    evaluation.clip("wall", map(moment, range(2)), LENS)
+    evaluation.clip(Wall("wall", 4.0, 4.0))
     result = evaluation.result()
     assert result["best_constant"] == {"rel": 0.0, "sigma1": 1.0}
     assert result["train_mean"]["rel"] > 0.1
@@ -64,7 +79,7 @@ def test_a_constant_is_best_where_the_truth_is_one(estimator):
 
 def test_frames_without_truth_are_passed_over(estimator):
     evaluation = evaluate.Evaluation(estimator)
-    evaluation.clip("sky", [moment(0), moment(1, np.nan)], LENS)
+    evaluation.clip(Wall("sky", 4.0, np.nan))
     assert evaluation.result()["frames"] == 1
 
 
@@ -81,15 +96,12 @@ def test_calibration_against_hand_computed_bins():
 
 
 def test_training_mean_is_made_of_the_training_clips(tmp_path, monkeypatch):
-    for number, depth_m in enumerate((2.0, 8.0)):
-        folder = tmp_path / "clips" / f"{number:06d}"
-        folder.mkdir(parents=True)
-        np.save(folder / "color.npy", np.zeros((8, 96, 128, 3), np.uint8))
-        np.save(folder / "depth.npy", np.full((8, 96, 128), depth_m, np.float16))
-        lens = {"width": 128, "height": 96, "fx": 99.0, "fy": 99.0, "cx": 63.5, "cy": 47.5, "distortion": []}
-        about = {"stamps_s": [0.0] * 8, "world_from_camera": np.eye(4).tolist(), "intrinsics": lens}
-        (folder / "clip.json").write_text(json.dumps(about))
-    trivial.save_train_mean(Shards(tmp_path / "clips"), tmp_path / "mean.npz")
+    for depth_m in (2.0, 8.0):
+        folder = tmp_path / f"{depth_m:.0f} m"
+        with SequenceWriter(folder, {"name": folder.name, "frames": 8}, camera_json(LENS, 0.001, "truth")) as writer:
+            for index in range(8):
+                writer.add({"stamp_ns": index, "instances": [], "truth_m": np.full(SIZE, depth_m, np.float32)})
+    trivial.save_train_mean(open_folder(tmp_path), tmp_path / "mean.npz")
     monkeypatch.setattr(trivial, "TRAIN_MEAN", tmp_path / "mean.npz")
     trivial.train_mean.cache_clear()
     try:
@@ -103,9 +115,7 @@ def test_eval_writes_figures_and_pictures_of_the_held_out_scenes(tmp_path, monke
         from instance_depth_ros.simulation import scene  # noqa: F401
     except RuntimeError as error:
         pytest.skip(str(error))
-    scenes = split_scenes("sim-val")
-    assert len(scenes) >= 12
-    monkeypatch.setattr(evaluate, "split_scenes", lambda name: scenes[:1])
+    monkeypatch.setattr(evaluate, "open_split", lambda name, folder: clips.open_split(name, folder)[:1])
     options = ["--weights", "random:tiny", "--network-short-side", "64", "--precision", "fp32", "--threads", "1"]
     assert main(["eval", "--data", "sim-val", "--frames", "2", "--out", str(tmp_path), *options]) == 0
     result = json.loads((tmp_path / "sim-val.json").read_text())

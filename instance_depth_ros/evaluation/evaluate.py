@@ -6,17 +6,14 @@ import hashlib
 import json
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from .. import config
-from ..datasets.shards import split_scenes
+from ..datasets.clips import Footage, open_split
 from ..estimator import Estimator
 from ..frame import Estimate, Frame
-from ..geometry import Intrinsics
 from ..model import checkpoint
 from ..provenance import provenance
 from .calibration import Calibration
@@ -24,9 +21,9 @@ from .metrics import MetricMean, depth_metrics, in_range, known_mean, tae
 from .report import picture_sheet
 from .trivial import best_constant_rel, best_constant_sigma1, train_mean
 
-FRAMES, FPS, WIDTH, HEIGHT = 60, 10, 640, 480
-# Every so many frames are candidates for the picture sheet, at half size: neighbours look alike, and all fill memory.
-SHEET_EVERY = 5
+# Every so many frames, and about so many of a clip, are candidates for the picture sheet, at half size: neighbours look
+# alike, and all fill memory.
+SHEET_EVERY, SHEET_MOST = 5, 12
 # Of the full result file, what needs instances or the long split.
 NOT_MEASURED = (
     "instances static dynamic occlusion_bands tae_truth tae_without_memory ap ap50 ap50_hidden order_accuracy "
@@ -45,20 +42,24 @@ class Evaluation:
         self._scores = defaultdict(MetricMean)
         self._calibration, self._taes, self._rows = Calibration(), [], []
 
-    def clip(self, name: str, moments: Iterable, intrinsics: Intrinsics) -> dict[str, float]:
-        """Judge one clip of simulation.scene.Moment with ids, FPS a second; returns its rel, sigma1 and tae."""
-        state, depths, still, poses = None, [], [], []
-        for index, moment in enumerate(moments):
-            frame = Frame(moment.color, index * 1_000_000_000 // FPS, intrinsics=intrinsics)
+    def clip(self, footage: Footage, most: int = 0) -> dict[str, float]:
+        """Judge one clip, or its first `most` frames; returns its rel, sigma1 and tae."""
+        name, K, state, before, taes = footage.about["name"], footage.intrinsics.K, None, None, []
+        frames = min(most or len(footage), len(footage))
+        for index in range(frames):
+            shot = footage.read(index, ("color", "truth_m", "static"))
+            frame = Frame(shot["color"], shot["stamp_ns"], intrinsics=footage.intrinsics)
             estimate, state = self.estimator.step(frame, state)
-            self._judge(name, frame, estimate, moment.depth_m)
-            if index % SHEET_EVERY == 0:
-                pictures = (moment.color, moment.depth_m, estimate.depth_m, estimate.confidence)
+            self._judge(name, frame, estimate, shot["truth_m"])
+            if index % max(SHEET_EVERY, frames // SHEET_MOST) == 0:
+                pictures = (shot["color"], shot["truth_m"], estimate.depth_m, estimate.confidence)
                 self._rows.append((*(picture[::2, ::2].copy() for picture in pictures), f"{name}, frame {index}"))
-            depths.append(estimate.depth_m)
-            still.append(moment.ids == 0)
-            poses.append(moment.world_from_camera)
-        self._taes.append(tae(np.stack(depths), intrinsics.K, np.stack(poses), np.stack(still)))
+            here = estimate.depth_m, shot["world_from_camera"], shot["static"]
+            if before is not None:
+                depths_m, poses, static = (np.stack(pair) for pair in zip(before, here, strict=True))
+                taes.append(tae(depths_m, K, poses, static))
+            before = here
+        self._taes.append(known_mean(taes))
         return _short(self._scores["network"].by_clip()["all"][name]) | {"tae": self._taes[-1]}
 
     def _judge(self, clip: str, frame: Frame, estimate: Estimate, truth_m: np.ndarray) -> None:
@@ -107,22 +108,6 @@ def _short(scores: dict) -> dict:
     return {metric: scores[metric] for metric in ("rel", "sigma1")}
 
 
-def simulated(activity: str, seed: int, frames: int) -> tuple[Iterator, Intrinsics]:
-    """The moments of a scene, drawn as the fixed splits say, and its lens."""
-    from ..simulation.scene import Scene
-
-    scene = Scene(activity, seed, "val", WIDTH, HEIGHT)
-
-    def moments():
-        try:
-            for index in range(frames):
-                yield scene.render(index / FPS, ids=True)
-        finally:
-            scene.close()
-
-    return moments(), scene.intrinsics
-
-
 def weights_sha256(weights: str) -> str | None:
     """Of the file behind the setting; None for random weights, which are no file."""
     if weights.startswith("random:"):
@@ -145,19 +130,18 @@ def _cell(value: float | None) -> str:
 
 
 def main(args: Namespace) -> int:
-    """args: data, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
+    """args: data, folder, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
     settings = config.make("depth", **args.settings)
     estimator = Estimator(settings)
     if estimator.relative:
         raise ValueError(f"'{settings.weights}' gives relative disparity; metres are judged here, take metric weights")
-    scenes, evaluation = split_scenes(args.data), Evaluation(estimator, args.without_memory)
-    for number, (activity, seed) in enumerate(scenes, 1):
-        name = f"{activity} {seed}"
-        clip = evaluation.clip(name, *simulated(activity, seed, settings.frames or FRAMES))
-        figures = "  ".join(f"{key} {_cell(value).strip()}" for key, value in clip.items())
-        print(f"{number:3}/{len(scenes)}  {name:12}  {figures}", flush=True)
+    clips, evaluation = open_split(args.data, args.folder), Evaluation(estimator, args.without_memory)
+    for number, footage in enumerate(clips, 1):
+        figures = "  ".join(f"{k} {_cell(v).strip()}" for k, v in evaluation.clip(footage, settings.frames).items())
+        print(f"{number:3}/{len(clips)}  {footage.about['name']:20}  {figures}", flush=True)
+        footage.close()
     result = evaluation.result() | {
-        "renderer": f"MuJoCo {version('mujoco')}",
+        "renderer": clips[0].about["renderer"],
         "weights": settings.weights,
         "weights_sha256": weights_sha256(settings.weights),
         "precision": estimator.engine.precision,

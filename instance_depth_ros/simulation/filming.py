@@ -73,7 +73,10 @@ def _candidate(scene, rng, actors: np.ndarray) -> Shot:
     place = np.clip(place, 0.4 - world.half, world.half - 0.4)
     aim = np.array([*focus, rng.uniform(0.7, 1.3)])
     path = paths.CameraPath(np.array([*place, height_m]), aim)
-    away_m, view_deg = max(np.linalg.norm(aim - path.place), 0.5), np.degrees(2 * np.arctan(intrinsics.cx / intrinsics.fx))
+    away_m, view_deg = (
+        max(np.linalg.norm(aim - path.place), 0.5),
+        np.degrees(2 * np.arctan(intrinsics.cx / intrinsics.fx)),
+    )
     path.target = aim + [0, 0, away_m * np.tan(np.radians(rng.normal(0, 0.04 * view_deg)))]
     paths.moves(rng, path, mount, view_deg, min(4.0, 0.2 * away_m))
     return Shot(path, intrinsics, name, mount)

@@ -16,7 +16,7 @@ from .world import PERSON, Troupe
 
 SPLITS = ("train", "val", "test")
 MAX_DEPTH_M = 80.0
-# Poses lie on this grid (4 micrometres), so that the last bits of a machine's sines do not reach what is drawn or hashed.
+# Poses lie on this grid (4 micrometres): the last bits of a machine's sines do not reach what is drawn or hashed.
 GRID = 2.0**18
 BLUR_STEPS = 4
 
@@ -114,7 +114,7 @@ class Scene:
         # a camera exposes for what it sees; how well it does differs from view to view
         self._exposure = 1.0
         level = np.mean(self._color(0.0)) + 1e-3
-        self._exposure = float(np.clip(rng.uniform(65, 135) / level, 0.8, 3.0))
+        self._exposure = float(np.clip(rng.uniform(65, 135) / level, 0.7, 4.0))
 
     def render(self, time_s: float, truth: bool = False) -> Moment:
         """The view at a time in seconds; truth (surface and ids) costs another pass."""
