@@ -11,7 +11,7 @@ from .script import through
 COUNTS = 8
 BEATS_PER_MINUTE = (100, 110, 120, 130)
 
-# Values at the counts 1 to 8, radians and metres, between which bodies move smoothly. A name without _l, _r: both sides.
+# Values at the counts 1 to 8, radians and metres, between which bodies move smoothly. Without _l or _r: both sides.
 FIGURES: dict[str, dict[str, tuple]] = {
     "rise": {"lift": (0, 0.8, 1.8, 2.7, 2.9, 2.7, 1.5, 0.4), "crouch_m": (0.16, 0.12, 0.04, 0, 0, 0, 0.06, 0.14)},
     "punches": {

@@ -51,10 +51,20 @@ def hall(
                 look = stage.material(image=textures.poster(rng), stretch=True)
                 wide, high = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5)
                 stage.panel((*spot, rng.uniform(1.4, 1.7)), wide, high, yaw, look, 0.05)
-    above = stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.6, 1)))
-    stage.box((*center, ceiling_m + 0.05), (*(half + 0.1), 0.05), above)
+    _ceiling(stage, rng, half, ceiling_m, center)
     if lights:
         light_up(stage, rng, False, ceiling_m, half)
+
+
+def _ceiling(stage: Stage, rng, half, height_m: float, center) -> None:
+    """With rows of lamps that glow."""
+    look = stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.6, 1)))
+    stage.box((*center, height_m + 0.05), (*(half + 0.1), 0.05), look)
+    lamp, size = stage.material((255, 252, 240), glow=0.9), rng.uniform((0.1, 0.1), (0.3, 0.7))
+    rows = np.maximum(1, np.rint(half / rng.uniform(1.2, 2.5))).astype(int)
+    for row, column in np.ndindex(*rows):
+        spot = center + half * (2 * np.array([row, column]) + 1 - rows) / rows
+        stage.box((*spot, height_m - 0.02), (*size, 0.03), lamp)
 
 
 def _wall(stage: Stage, place, yaw: float, width: float, height_m: float, look: str, gaps) -> None:
@@ -165,7 +175,7 @@ def lamp(stage: Stage, rng, place, night=False) -> tuple[float, float, float]:
 
 def hedge(stage: Stage, rng, place) -> None:
     """2 to 5 m long, 0.6 to 1.8 m high."""
-    image, period = textures.foliage(rng)
+    image, period = textures.foliage(rng, autumn=0.0)
     half = (rng.uniform(1.0, 2.5), rng.uniform(0.25, 0.45), rng.uniform(0.3, 0.9))
     stage.box((*place, half[2]), half, stage.material(image=image, period_m=period), rng.uniform(0, np.pi))
 
@@ -267,7 +277,7 @@ def footpaths(stage: Stage, rng, crowd_m: float) -> list[tuple[np.ndarray, float
     for index in range(rng.integers(0, 4)):
         heading, half_width = rng.uniform(0, np.pi), rng.uniform(0.75, 2.0)
         place = rng.uniform(-0.5, 0.5, 2) * crowd_m
-        image, period = textures.tiles(rng, rng.uniform(0.3, 0.6))
+        image, period = textures.slabs(rng)
         if rng.random() < 0.5:
             image, period = textures.ground(rng, rng.choice(["asphalt", "concrete", "gravel"]), 256)
         look = stage.material(image=image, period_m=period)

@@ -130,11 +130,11 @@ def light_up(stage: Stage, rng, outdoors: bool, ceiling_m=0.0, half=(3, 3), nigh
     if not outdoors:
         return _indoors(stage, rng, ceiling_m, np.asarray(half), tone, shadow)
     if night:
-        stage.headlight = (rng.uniform(0.1, 0.2), rng.uniform(0.02, 0.1))
+        stage.headlight = (rng.uniform(0.14, 0.26), rng.uniform(0.04, 0.12))
         warm = np.array([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.5, 1.0)])
         if len(lamps):
             for lamp in lamps:
-                stage.light(lamp, (0, 0, -1), rng.uniform(0.8, 1.2) * warm, False, cutoff=75, fall=0.008)
+                stage.light(lamp, (0, 0, -1), rng.uniform(0.5, 0.8) * warm, False, cutoff=75, fall=0.008)
             return False
         return _floodlights(stage, rng, np.asarray(half), warm, shadow)
     level = rng.choice([0.35, 0.7, 1.0], p=[0.15, 0.35, 0.5])

@@ -65,6 +65,12 @@ def tiles(rng, tile_m=None, size=256, count=4, base=None):
     return paint(base, shade.astype(np.float32), 1.0), count * tile_m
 
 
+def slabs(rng, size=256, count=4):
+    """Pavement: tiles of stone or concrete, grey, sandy or reddish."""
+    base = color(rng, (0.02, 0.14), (0, 0.22), (0.35, 0.85))
+    return tiles(rng, rng.uniform(0.3, 0.6), size, count, base)
+
+
 def bricks(rng, brick_m=(0.24, 0.07), rows=12, columns=4, size=256, base=None):
     """Courses of bricks or planks, (length, height) brick_m, each course shifted."""
     base = color(rng, (0, 0.12), (0.1, 0.6), (0.3, 0.85)) if base is None else base
@@ -126,7 +132,7 @@ def speckles(rng, size=128, period_m=0.8):
 
 def floor(rng):
     """What people walk on indoors."""
-    return (tiles, planks, parquet, plain, speckles, patches)[rng.choice(6, p=[0.25, 0.2, 0.2, 0.15, 0.12, 0.08])](rng)
+    return (tiles, planks, parquet, plain, speckles, patches)[rng.choice(6, p=[0.28, 0.22, 0.22, 0.14, 0.1, 0.04])](rng)
 
 
 def sports_floor(rng, size=256):
@@ -138,7 +144,7 @@ def sports_floor(rng, size=256):
 
 def wall(rng):
     """Plaster, bricks, tiles, wallpaper, panels or a painted wall."""
-    return (plain, bricks, tiles, stripes, planks, patches)[rng.choice(6, p=[0.4, 0.18, 0.14, 0.12, 0.08, 0.08])](rng)
+    return (plain, bricks, tiles, stripes, planks, patches)[rng.choice(6, p=[0.46, 0.18, 0.12, 0.1, 0.09, 0.05])](rng)
 
 
 def curtain(rng, size=128):
@@ -236,10 +242,10 @@ def facade(rng, size=256, count=4, night=False):
     return image, count * storey_m
 
 
-def foliage(rng, size=128):
-    """Leaves of trees and hedges."""
+def foliage(rng, size=128, autumn=0.15):
+    """Leaves of trees and hedges; autumn: the share that is red, yellow or in blossom."""
     base = color(rng, (0.17, 0.4), (0.3, 0.8), (0.15, 0.55))
-    if rng.random() < 0.15:  # autumn, blossom
+    if rng.random() < autumn:
         base = color(rng, (0.9, 1.13), (0.3, 0.8), (0.35, 0.8))
     return paint(base, noise(rng, size, 8, 0.9), 0.9), rng.uniform(1.0, 2.0)
 

@@ -74,7 +74,7 @@ def square(rng) -> World:
     """Slabs under the sky, houses and trees round it, onlookers."""
     half = np.array([rng.uniform(9, 14), rng.uniform(9, 14)])
     world = World(Stage(), half, night=rng.random() < 0.35)
-    look = textures.tiles(rng, rng.uniform(0.3, 0.6)) if rng.random() < 0.6 else textures.ground(rng, rng.choice(
+    look = textures.slabs(rng) if rng.random() < 0.6 else textures.ground(rng, rng.choice(
         ["asphalt", "concrete", "grass", "gravel"]))  # fmt: skip
     world.stage.floor(250, world.stage.material(image=look[0], period_m=look[1]))
     world.stage.sky(textures.sky(rng, night=world.night))
@@ -169,8 +169,8 @@ def _stage_lights(world: World, rng, half) -> bool:
         color = textures.color(rng, saturation=(0, 0.55), value=(0.9, 1)) / 255
         place, aim = np.array([x, y, height - 0.1]), np.array([0.3 * x + rng.normal(0, 0.6), half[1] - 3.0, 0.6])
         stage.blob(place, (0.14, 0.14, 0.2), stage.material(255 * color, glow=1.0))
-        stage.light(place, (aim - place) / np.linalg.norm(aim - place), rng.uniform(0.9, 1.3) / count * 2 * color, False,
-                    shadow and index == 0, cutoff=rng.uniform(35, 55))  # fmt: skip
+        bright, way = rng.uniform(1.8, 2.6) / count, (aim - place) / np.linalg.norm(aim - place)
+        stage.light(place, way, bright * color, False, shadow and index == 0, cutoff=rng.uniform(35, 55))
     return shadow
 
 

@@ -97,7 +97,7 @@ def _cross(crowd: Crowd, rng, count: int, paths) -> None:
 
 def _ground(stage: Stage, rng) -> str:
     if rng.random() < 0.3:
-        image, period = textures.tiles(rng, rng.uniform(0.4, 0.6), 512, 8)
+        image, period = textures.slabs(rng, 512, 8)
     else:
         kind = rng.choice(["grass", "asphalt", "concrete", "gravel", "earth"], p=[0.35, 0.25, 0.15, 0.15, 0.1])
         image, period = textures.ground(rng, kind)
