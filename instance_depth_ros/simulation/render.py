@@ -134,6 +134,14 @@ class Picture:
         ]
         return np.array([*sides, back]) > self._reach * growth
 
+    @property
+    def renderer(self) -> str:
+        """What OpenGL says draws: pictures differ a little from one to another."""
+        from OpenGL import GL
+
+        with self._gl.as_current():
+            return GL.glGetString(GL.GL_RENDERER).decode()
+
     def close(self) -> None:
         """Free the OpenGL context; safe to call twice."""
         if self._gl is not None:
