@@ -45,6 +45,7 @@ class Animals:
         self._ear, self._tail, self._horns, self._crest, self._trunk = (
             h * [getattr(kind, name) for kind in kinds] for name in ("ear", "tail", "horns", "crest", "trunk")
         )
+        self._snout = np.array([kind.snout for kind in kinds])
         self._raised = np.array([kind.raised for kind in kinds])
         legs = np.array([[plan.front, plan.front, plan.hind, plan.hind] for plan in plans])
         self.legs_m = h[:, None, None] * legs  # upper, lower, cannon
@@ -117,7 +118,7 @@ class Animals:
         put(NECK_HIGH, 0.40 * neck + 0.3 * high, high, 0.72 * high)
         long, deep, wide = self._head.T
         put(HEAD, 0.34 * long, 0.5 * deep, 0.5 * wide)
-        put(MUZZLE, 0.36 * long, 0.33 * deep, 0.34 * wide)
+        put(MUZZLE, 0.36 * long * self._snout, 0.33 * deep, 0.34 * wide)
         put(NOSE, 0.06 * long, 0.2 * deep, 0.22 * wide)
         put(EARS, 0.5 * self._ear, np.where(self._trunk > 0, 0.42, 0.28) * self._ear, 0.1 * self._ear)
         put(EYES, 0.016 * h**0.3, 0.016 * h**0.3, 0.016 * h**0.3)
@@ -232,6 +233,7 @@ class Animals:
         neck, low, high = self._neck.T
         base_z = h - 0.32 * depth
         down = np.arcsin(np.clip((0.05 * h - base_z + 0.85 * self._head[:, 0]) / neck, -0.97, 0.97))
+        down = np.where(self._trunk > 0, self._raised - 0.3, down)  # a trunk reaches the ground
         pitch = self._raised + 0.25 * lift + graze * (down - self._raised) + nod
         base = point(0.5 * length, base_z)
         yaw = look * 0.5
@@ -247,9 +249,10 @@ class Animals:
         face, brow = _raise(gaze, nose_down), _raise(gaze, nose_down + np.pi / 2)
         cheek = np.cross(face, brow)
         long, deep, wide = self._head.T[..., None]
+        snout = self._snout[:, None]
         center[:, HEAD] = poll + 0.18 * long * face
-        center[:, MUZZLE] = poll + face * 0.58 * long - brow * 0.1 * deep
-        center[:, NOSE] = poll + face * 0.92 * long - brow * 0.02 * deep
+        center[:, MUZZLE] = poll + face * (0.3 + 0.28 * snout) * long - brow * 0.1 * deep
+        center[:, NOSE] = poll + face * (0.3 + 0.62 * snout) * long - brow * 0.02 * deep
         along[:, [HEAD, MUZZLE, NOSE]], side[:, [HEAD, MUZZLE, NOSE]] = face[:, None], cheek[:, None]
         center[:, CREST] = (
             bent - 0.05 * neck[:, None] * first + (0.45 * low + 0.45 * high)[:, None] * np.cross(second, right) * -1

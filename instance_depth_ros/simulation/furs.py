@@ -78,7 +78,7 @@ def coat(stage: Stage, rng, kind: str) -> Coat:
         image, plain, crest = _stripes(rng, black, white, 1.0, rng.uniform(0.055, 0.075), 0.5, 0.0), white, black
     elif kind == "tiger":
         plain = _hsv(rng, (0.06, 0.085), (0.65, 0.85), (0.7, 0.9))
-        image = _stripes(rng, black, plain, 1.0, rng.uniform(0.07, 0.1), 1.0, -0.5)
+        image = _stripes(rng, black, plain, 1.0, rng.uniform(0.045, 0.06), 1.6, -0.6)
     elif kind == "giraffe":
         plain, period_m = _hsv(rng, (0.1, 0.13), (0.25, 0.45), (0.8, 0.92)), 0.9
         dark = _hsv(rng, (0.06, 0.08), (0.55, 0.75), (0.35, 0.6))

@@ -45,6 +45,7 @@ class Species:
 
     length: from shoulder to hip. depth, width: of the trunk. neck: its length and its radii below and above.
     raised: the angle of the neck of a walking animal, radians. head: length, depth, width. horns: length or 0.
+    snout: how long the face is for its head: 1 of a horse or a wolf, less of a cat.
     """
 
     plan: str
@@ -61,6 +62,7 @@ class Species:
     horns: float = 0.0
     crest: float = 0.0
     trunk: float = 0.0
+    snout: float = 1.0
     grazes: bool = True
     brisk_m_s: float = 1.2
 
@@ -152,6 +154,7 @@ SPECIES = {
         0.75,
         "lion",
         crest=0.36,
+        snout=0.55,
         grazes=False,
         brisk_m_s=1.0,
     ),
@@ -167,6 +170,7 @@ SPECIES = {
         0.09,
         0.85,
         "tiger",
+        snout=0.55,
         grazes=False,
         brisk_m_s=1.0,
     ),
