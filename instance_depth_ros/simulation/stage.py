@@ -110,7 +110,7 @@ class Stage:
 <visual><headlight ambient="{_text(*[ambient] * 3)}" diffuse="{_text(*[diffuse] * 3)}" specular="0 0 0"/>
 <map znear="0.05" zfar="250" shadowclip="{shadow_reach_m:.3g}" fogstart="30" fogend="{max(haze_m, 60):.4g}"/>
 <rgba fog="0.75 0.78 0.8 1"/>
-<quality shadowsize="1024" offsamples="0" numslices="16" numstacks="8" numquads="4"/>
+<quality shadowsize="1024" offsamples="0" numslices="12" numstacks="6" numquads="4"/>
 <global offwidth="{width}" offheight="{height}"/></visual>
 <default><geom contype="0" conaffinity="0" mass="0"/></default>
 <asset>{"".join(self.assets)}</asset>
