@@ -26,7 +26,7 @@ LOOP_S = 48.0
 class Film:
     """Reads as Sequence does. The scene is built at the first look, and freed by close().
 
-    scene: an open simulation.scene.Scene of this clip, which others share one after the other; its owner closes it.
+    scene: an open simulation.scene.Scene that looks as the clip says; its owner closes it.
     """
 
     layers = (*LAYERS, *DERIVED)
@@ -112,10 +112,7 @@ class Film:
 
     @cached_property
     def _scene(self):
-        scene = self._shared or open_scene(self.clip)
-        scene.window_s = min(max(self.clip.frames / self.clip.fps, 6.0), LOOP_S)
-        scene.look(self.clip.view)
-        return scene
+        return self._shared or open_scene(self.clip)
 
     @cached_property
     def _sensor(self):
@@ -168,16 +165,25 @@ def open_scene(clip: Clip):
     """The simulation.scene.Scene of a clip; RuntimeError says what to install where there is no simulation."""
     from ..simulation.scene import Scene
 
-    return Scene(clip.activity, clip.seed, clip.split, clip.width, clip.height, clip.oversample, clip.view)
+    where = clip.activity, clip.seed, clip.split, clip.width, clip.height
+    return Scene(*where, clip.oversample, clip.view, _window_s(clip))
+
+
+def _window_s(clip: Clip) -> float:
+    return min(clip.frames / clip.fps, LOOP_S)
 
 
 def films(clips: Iterable[Clip]) -> Iterator[Film]:
     """A film of each clip; neighbours of the same scene share it. Be done with one before taking the next."""
-    for _, views in groupby(clips, lambda clip: (clip.scene, clip.width, clip.height, clip.oversample)):
-        views = list(views)
+    for _, group in groupby(clips, lambda clip: (clip.scene, clip.width, clip.height, clip.oversample)):
+        views = list(group)
         scene = open_scene(views[0])
         try:
-            yield from (Film(clip, scene) for clip in views)
+            for clip in views:
+                if clip is not views[0]:
+                    scene.window_s = _window_s(clip)
+                    scene.look(clip.view)
+                yield Film(clip, scene)
         finally:
             scene.close()
 

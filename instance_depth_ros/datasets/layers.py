@@ -72,13 +72,12 @@ def _color(code: bytes, _) -> np.ndarray:
 
 def flow_code(flow: np.ndarray) -> bytes:
     """(H, W, 2) pixels, NaN invalid -> a PNG as of KITTI: R is x, G is y, B is 1 where valid."""
-    with np.errstate(invalid="ignore"):
-        steps = np.rint(flow * FLOW_STEPS) + FLOW_ZERO
-        known = ((steps > 0) & (steps < 2**16)).all(-1)
-    picture = np.zeros((*known.shape, 3), np.uint16)
-    picture[known, :2] = steps[known][:, ::-1]
+    steps = np.rint(flow * np.float32(FLOW_STEPS) + np.float32(FLOW_ZERO))
+    known = ((steps > 0) & (steps < 2**16)).all(-1)
+    steps[~known] = 0
     # OpenCV's order is B, G, R
-    picture = np.dstack([known.astype(np.uint16), picture[..., 0], picture[..., 1]])
+    picture = np.empty((*known.shape, 3), np.uint16)
+    picture[..., 0], picture[..., 1], picture[..., 2] = known, steps[..., 1], steps[..., 0]
     return _encode(".png", picture, _FLAT)
 
 
