@@ -4,9 +4,10 @@ import numpy as np
 
 from instance_depth_ros.simulation import activities
 from instance_depth_ros.simulation.filming import Shot
+from instance_depth_ros.simulation.people import JOINTS
 from instance_depth_ros.simulation.scene import Scene
 from instance_depth_ros.simulation.stage import Stage
-from instance_depth_ros.simulation.world import ANIMAL, BALL, VEHICLE, World
+from instance_depth_ros.simulation.world import BALL, PERSON, VEHICLE, World
 
 WALKER = (
     ("sphere", (0.12,), (0, 0, 1.6)),
@@ -20,7 +21,10 @@ CART = (("box", (0.6, 0.35, 0.25), (0, 0, 0.5)), ("cylinder", (0.2, 0.05), (0.3,
 
 
 class Troupe:
-    """Figures of shapes that go round about their own place and turn as they go; joints: the centres of the shapes."""
+    """Figures of shapes that go round about their own place and turn as they go.
+
+    Their joints are the centres of the shapes, over and over: the hips are those of the legs.
+    """
 
     def __init__(self, class_id, figure, places, spin=1.0, still=False):
         self.class_id, self.places, self.figure, self.spin = class_id, np.array(places, float), figure, spin
@@ -46,7 +50,8 @@ class Troupe:
         return np.array(centers), np.array(rotations)
 
     def joints(self, time_s):
-        return self.pose(time_s)[0].reshape(len(self.places), len(self.figure), 3)
+        centers = self.pose(time_s)[0].reshape(len(self.places), len(self.figure), 3)
+        return centers[:, np.arange(len(JOINTS)) % len(self.figure)]
 
 
 class Path:
@@ -88,7 +93,7 @@ def world(rng, count=5):
     stage.rod((-1.5, -2.2, 0), (-1.5, -2.2, 2.5), 0.05, texture(stage, rng, 1.0))
     walkers = [(x, y) for y in (-1.0, 1.2) for x in np.linspace(-2.5, 2.5, count)]
     troupes = [
-        Troupe(ANIMAL, WALKER, walkers),
+        Troupe(PERSON, WALKER, walkers),
         Troupe(BALL, (("sphere", (0.12,), (0.2, 0, 1.0)),), [(0.4, -2.5), (-0.6, -2.0)], 2.0),
         Troupe(VEHICLE, CART, [(1.8, -2.6), (-3.2, 0.2)], still=True),
     ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from .amodal import BOX, CAPSULE, CYLINDER, ELLIPSOID, SPHERE, Cutout, amodal_masks, visible_boxes
 from .flow import flow, flows
+from .people import JOINTS
 
 __all__ = [
     "Cutout", "Instance", "amodal_masks", "class_image", "flow", "flows", "ground_mask", "instances", "static_mask",
@@ -111,8 +112,6 @@ def _box3d(scene, moment, who: int, joints) -> dict:
 
 def _yaw(scene, moment, geoms: np.ndarray, joints) -> float:
     if joints is not None:
-        from .people import JOINTS
-
         left, right = (joints[JOINTS.index(name)] for name in ("hip_l", "hip_r"))
         x, y = (left - right)[:2]
         return float(np.arctan2(-x, y))
