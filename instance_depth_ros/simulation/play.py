@@ -49,11 +49,29 @@ def waypoints(rng, period_s: float, stops, base, roam_m=0.5, pause_s=2.5) -> tup
     return np.array([time_s for time_s, _ in filled]), np.array([place for _, place in filled])
 
 
-def stance(place, looks_at, ahead: float, left: float) -> np.ndarray:
-    """Where one stands (2,) who looks at a point and has place ahead and to the left of him."""
-    way = np.asarray(looks_at, float) - place
-    c, s = way / np.linalg.norm(way)
-    return np.asarray(place) - [c * ahead - s * left, s * ahead + c * left]
+def stops(player: int, touches: list[Touch], meets, looks_at) -> list[tuple[float, np.ndarray]]:
+    """When and where a player must stand still to meet the ball.
+
+    meets: style -> (metres ahead, metres left, seconds before, seconds after); looks_at: place (2,) -> point (2,).
+    """
+    found = []
+    for touch in touches:
+        if touch.player == player:
+            ahead, left, before_s, after_s = meets(touch.style)
+            c, s = _unit(looks_at(touch.place) - touch.place)
+            place = touch.place - [c * ahead - s * left, s * ahead + c * left]
+            found += [(touch.time_s - before_s, place), (touch.time_s + after_s, place)]
+    return found
+
+
+def _unit(vector) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def over_net(side, ball_y, net=(0.0, 0.0)) -> np.ndarray:
+    """Where (..., 2) one looks who plays on a side (-1, 1) of a net along y: beyond it, towards the ball."""
+    x = np.broadcast_to(net[0] - 2.0 * side, np.shape(ball_y))
+    return np.stack([x, net[1] + 0.7 * (np.asarray(ball_y) - net[1])], -1)
 
 
 def ball_xy(script: Script, touches: list[Touch]) -> np.ndarray:

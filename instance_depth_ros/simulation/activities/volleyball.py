@@ -34,9 +34,11 @@ def build(rng) -> World:
     bases = _formation(rng, each)
     rally = _Rally(rng, bases, net_m, world.script.period_s)
     touches, blocks = rally.touches, rally.blocks
+    ball_y = play.ball_xy(world.script, touches)[:, 1]
     for player, base in enumerate(bases):
-        stops = _stops(player, touches, blocks)
-        world.script.walk(*play.waypoints(rng, world.script.period_s, stops, base), 0.35, _looks(world, touches, base))
+        stops = play.stops(player, touches + blocks, _stance, lambda at: play.over_net(np.sign(at[0]), at[1]))
+        way = play.waypoints(rng, world.script.period_s, stops, base)
+        world.script.walk(*way, 0.35, play.over_net(np.sign(base[0]), ball_y))
     side = rng.choice([-1, 1])
     world.seats += courts.bench(world.stage, rng, np.array([side * 2.5, -6.3]), np.pi / 2)
     world.taken += [(side * 2.5 + x, -6.3, 0.4) for x in (-0.6, 0.0, 0.6)]
@@ -136,25 +138,10 @@ class _Rally:
                 self._last[blocker] = spike.time_s, place
 
 
-def _looks(world: World, touches, base) -> np.ndarray:
-    """(steps, 2): over the net, and towards the ball's side."""
-    y = 0.7 * play.ball_xy(world.script, touches)[:, 1]
-    return np.stack([np.full_like(y, -2 * np.sign(base[0])), y], -1)
-
-
-def _stops(player: int, touches, blocks) -> list:
-    """When and where a player must be; he waits there for a moment."""
-    stops = []
-    for touch in touches:
-        if touch.player == player:
-            ahead, left, _ = _meets(touch.style, 1.7)
-            place = play.stance(touch.place, (-2 * np.sign(touch.place[0]), 0.7 * touch.place[1]), ahead, left)
-            before, after = (0.8, 0.15) if touch.style == "serve" else (0.1, 0.25)
-            stops += [(touch.time_s - before, place), (touch.time_s + after, place)]
-    for block in blocks:
-        if block.player == player:
-            stops += [(block.time_s - 0.15, block.place), (block.time_s + 0.25, block.place)]
-    return stops
+def _stance(style: str) -> tuple[float, float, float, float]:
+    """Where the ball is when it is met, ahead and to the left, and how long one stands there before and after."""
+    ahead, left, _ = _meets(style, 1.7)
+    return ahead, left, *{"serve": (0.8, 0.15), "block": (0.15, 0.25)}.get(style, (0.1, 0.25))
 
 
 def _meets(style: str, stature_m: float) -> tuple[float, float, float]:
@@ -165,6 +152,7 @@ def _meets(style: str, stature_m: float) -> tuple[float, float, float]:
         "spike": (0.25, -0.15, 1.12 * stature_m + _jump(stature_m)),
         "serve": (0.25, -0.15, 1.12 * stature_m),
         "catch": (0.36, 0.0, 0.66 * stature_m),
+        "block": (0.0, 0.0, 0.0),
     }[style]
 
 
