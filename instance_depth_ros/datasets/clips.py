@@ -146,11 +146,12 @@ class Live:
             try:
                 item = self._items.get(timeout=_POLL_S)
             except queue.Empty:
-                dead = [worker for worker in self._workers if not worker.is_alive()]
-                if dead or self._stop.is_set():
-                    why = f"ended with status {dead[0].exitcode}" if dead else "is closed"
-                    self.close()
-                    raise RuntimeError(f"a worker that draws clips {why}") from None
+                if self._stop.is_set():
+                    raise RuntimeError("the live clips are closed") from None
+                for worker in self._workers:
+                    if not worker.is_alive():
+                        self.close()
+                        raise RuntimeError(f"a worker that draws clips died, status {worker.exitcode}") from None
                 continue
             if isinstance(item, str):
                 self.close()

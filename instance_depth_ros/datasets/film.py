@@ -49,6 +49,8 @@ class Film:
     @cached_property
     def about(self) -> dict:
         """What sequence.json holds."""
+        from ..simulation.people import JOINTS
+
         clip, scene = self.clip, self._scene
         return {
             "name": clip.name,
@@ -65,6 +67,7 @@ class Film:
             "oversample": clip.oversample,
             "sensor": clip.sensor,
             "renderer": f"MuJoCo {version('mujoco')}, {scene.picture.renderer}",
+            "joints": list(JOINTS),
         }
 
     @cached_property
@@ -194,12 +197,12 @@ def _row(one) -> dict:
     return {
         "id": one.id,
         "class": CLASSES[one.class_id],
-        "box": one.box_px,
+        "box": one.box_px and list(one.box_px),
         "area": one.area_px,
         "visible": round(one.visible, 4) if known else None,
         "depth_m": None if np.isnan(one.depth_m) else round(one.depth_m, 4),
         "hides": list(one.hides) if known else None,
-        "box_amodal": one.box_amodal_px,
+        "box_amodal": one.box_amodal_px and list(one.box_amodal_px),
         "still": one.still,
         "center_m": np.round(one.center_m, 4).tolist(),
         "size_m": np.round(one.size_m, 4).tolist(),

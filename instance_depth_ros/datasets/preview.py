@@ -16,7 +16,7 @@ from .film import Film
 from .splits import Clip
 
 WIDTH = 320  # of each picture
-FAST_PX = 0.05  # of the width a frame: flow of full colour
+FAST_PX = 0.02  # of the width a frame: flow of full colour
 COLUMNS = 2
 SHEET_AT_S = 3.0
 
