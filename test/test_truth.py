@@ -11,13 +11,14 @@ try:
     from instance_depth_ros.simulation import truth
     from instance_depth_ros.simulation.render import FAR_M
     from instance_depth_ros.simulation.scene import Scene
+    from instance_depth_ros.simulation.world import BALL
 
     Scene("room", 0, "test", 64, 48).close()
 except RuntimeError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 TIMES_S = (1.0, 1.05)
-# an ordinary view; a wide one amid the crowd, with shapes that cross the near plane
+# an ordinary view; a wide one amid the crowd
 VIEWS = {"aside": {}, "amid": {"place": (-2.05, -1.7, 1.0), "target": (2, -1.1, 0.9), "fov_deg": 105}}
 
 
@@ -145,7 +146,7 @@ def test_flow_forth_and_back_returns(any_clip):
         same[inside] &= there.surface[v[inside][:, 1], u[inside][:, 0]] == here.surface[inside]
         same[inside] &= valid_back[v[inside][:, 1], u[inside][:, 0]]
     off = np.linalg.norm(forward + sample(back, target), axis=-1)[same]
-    assert same.sum() > 0.9 * valid.sum()
+    assert same.sum() > 0.8 * valid.sum()
     assert np.percentile(off, 99.5) < 0.1
 
 
@@ -165,6 +166,23 @@ def test_valid_flow_leads_to_the_point_and_hidden_points_have_none(any_clip):
     open_ = (closest[row, column] > 0.98 * depth_m[inside]) & (farthest[row, column] < 1.02 * depth_m[inside])
     assert hidden.sum() > 10 and not valid[inside][hidden].any()
     assert valid[inside][open_].mean() > 0.98
+
+
+def test_points_that_a_ball_turns_away_are_hidden(monkeypatch):
+    scene = parade.scene(monkeypatch)
+    here, there = (scene.render(time_s, truth=True) for time_s in (1.0, 1.5))
+    scene.close()
+    _, valid = truth.flow(scene, here, there)
+    balls = scene.world.troupes[1]
+    (centers, turns), (later, turned) = balls.pose(1.0), balls.pose(1.5)
+    points, hidden, seen = world_points(here), [], []
+    for ball, who in enumerate(np.flatnonzero(scene.classes == BALL) + 1):
+        out = (points[here.ids == who] - centers[ball]) @ turns[ball] @ turned[ball].T
+        facing = ((there.world_from_camera[:3, 3] - later[ball] - out) * out).sum(-1)
+        hidden += list(valid[here.ids == who][facing < -0.1])
+        seen += list(valid[here.ids == who][facing > 0.1])
+    assert len(hidden) > 20 and not any(hidden)
+    assert len(seen) > 100 and np.mean(seen) > 0.9
 
 
 def test_sites_of_bodies_land_on_their_instance(any_clip):
@@ -207,6 +225,16 @@ def test_amodal_masks_are_those_of_each_instance_alone(any_clip):
             compared += 1
         assert abs(int(mask.sum()) - int(expected.sum())) <= 3 + 0.01 * expected.sum()
     assert compared >= 5
+
+
+def test_the_amodal_mask_of_what_reaches_behind_the_camera(monkeypatch):
+    scene = parade.scene(monkeypatch, place=(0.5, -2.3, 0.75), target=(3.5, -0.6, 0.4), fov_deg=105)
+    here = scene.render(1.0, truth=True)
+    cart = int(np.flatnonzero(scene.still)[0]) + 1
+    mask, expected = truth.amodal_masks(scene, here)[cart].full(240, 320), np.isfinite(alone(scene, here, cart))
+    scene.close()
+    assert expected.sum() > 5000
+    assert (mask & expected).sum() > 0.999 * (mask | expected).sum()
 
 
 def test_who_hides_whom_agrees_with_the_order_in_depth(any_clip):
