@@ -135,6 +135,13 @@ def test_stereo_sees_no_farther_to_the_sides_than_both_imagers():
     assert right == pytest.approx(319.5 + 320 * (edge - 0.059 / 2), abs=3)
 
 
+def test_a_narrower_picture_is_whole_to_its_edges():
+    lens = Intrinsics.from_fov(640, 480, 50)
+    slope = np.linspace(1, 2, 640, dtype=np.float32) * np.ones((480, 1), np.float32)
+    for depth_m in (slope, slope[:, ::-1]):
+        assert np.isfinite(measure("d455_color", depth_m, textured(lens), lens=lens)).mean() > 0.99
+
+
 @pytest.mark.parametrize("name, distances", [("kinect_color", (1, 2, 3.2, 4.3, 5.3)), ("kinect_wide", (0.5, 1.5, 2.7))])
 def test_kinect_errors_are_within_its_specification(name, distances):
     random_m = []

@@ -24,8 +24,8 @@ NOISE_MARGIN = 256
 class Stereo:
     """Active stereo: Intel RealSense D455."""
 
-    # where the left imager stands, to the right of the picture's camera: realsense-ros, _d455.urdf.xacro
-    left_m: float = -0.059
+    # how far right of the picture's camera the left imager stands: realsense-ros, _d455.urdf.xacro
+    place_m: float = -0.059
     # between the imagers: D400 datasheet (337029), D450 module
     baseline_m: float = 0.095
     # each imager: D400 datasheet, D455
@@ -40,7 +40,7 @@ class Stereo:
     # how far the error of one pixel is that of its neighbours, and how ragged edges are: assumed, from a 7 px window
     window_px: float = 2.0
     ragged_px: float = 0.8
-    # disparity is given in steps of 1/32 px: Intel, "Subpixel linearity improvement"
+    # disparity comes in steps of 1/32 px: librealsense issue 3904 (0.032 px)
     step_px: float = 1 / 32
     # librealsense issue 9977 (the search over 126 px would begin at 0.34 m); the far end is assumed
     range_m: tuple[float, float] = (0.4, 20.0)
@@ -55,14 +55,9 @@ class Stereo:
         """Of the imagers, in pixels of width_px."""
         return self.width_px / 2 / tan(radians(self.fov_deg[0]) / 2)
 
-    def sigma_m(self, depth_m):
-        """The root mean square of the noise at a depth: Z^2 subpixel / (focal baseline)."""
-        return depth_m**2 * self.subpixel_px / (self.focal_px * self.baseline_m)
-
     def measure(self, depth_m: np.ndarray, color: np.ndarray, lens: Intrinsics, rng) -> np.ndarray:
         """(H, W) true depth and (H, W, 3) RGB, both without noise -> (H, W) float32 what it gives."""
         inverse = _inverse(depth_m)
-        right_m = self.left_m + self.baseline_m
         scale = lens.fx / self.focal_px
         blob = smooth_noise(rng, inverse.shape, self.window_px * scale)
         wave = smooth_noise(rng, inverse.shape, self.wave_px * scale)
@@ -70,26 +65,26 @@ class Stereo:
         facing = _facing(inverse, lens)
         signal = light * facing * (inverse * self.projector_m) ** 2 / 0.8
         signal += cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) * np.float32(1 / self.texture)
-        seen = cv2.blur(signal, (7, 7)) > 1 + 0.4 * wave
+        seen = cv2.blur(signal, (7, 7)) > 1 + 0.4 * wave[::-1, ::-1]
         seen &= facing > cos(radians(self.grazing_deg))
-        for place_m in (self.left_m, right_m):
-            seen &= _seen_from(inverse, place_m, lens.fx)
-            seen &= _within(inverse, lens, place_m, self.fov_deg)
+        for imager_m in (self.place_m, self.place_m + self.baseline_m):
+            seen &= _seen_from(inverse, imager_m, lens.fx) & _within(inverse, lens, imager_m, self.fov_deg)
         error_px = self.subpixel_px * (sqrt(1 - self.waves) * blob + sqrt(self.waves) * wave)
         disparity = inverse * np.float32(self.focal_px * self.baseline_m) + error_px
         disparity = np.rint(disparity / self.step_px) * self.step_px
         disparity[~seen] = 0
         disparity = _ragged(disparity, blob, self.ragged_px * scale)
-        return _metres(disparity / (self.focal_px * self.baseline_m), self.range_m)
+        with np.errstate(divide="ignore"):
+            return _rounded(np.float32(self.focal_px * self.baseline_m) / disparity, self.range_m)
 
 
 @dataclass(frozen=True)
 class TimeOfFlight:
     """Amplitude modulated time of flight: Azure Kinect DK; by default narrow and binned, registered to its colour."""
 
-    # where the depth camera stands, to the right of the picture's, and how far it looks down: factory calibrations of
-    # two units agree on 32 mm; Microsoft, "Azure Kinect DK coordinate systems"
-    left_m: float = -0.032
+    # how far right of the picture's camera it stands, and how far it looks down: factory calibrations of two units
+    # agree on 32 mm; Microsoft, "Azure Kinect DK coordinate systems"
+    place_m: float = -0.032
     tilt_deg: float = 6.0
     # a hexagon so wide and high, or a circle where both are equal: Microsoft, "Azure Kinect DK hardware specifications"
     fov_deg: tuple[float, float] = (75.0, 65.0)
@@ -114,7 +109,7 @@ class TimeOfFlight:
         pixel = lens.fx / self.focal_px
         light = _reflectivity(color, inverse)[0]
         signal = light * _facing(inverse, lens) * (inverse * self.range_m[1]) ** 2 / 0.15
-        seen = _footprint(lens, self) & (signal > self.least_signal) & _seen_from(inverse, self.left_m, lens.fx)
+        seen = _footprint(lens, self) & (signal > self.least_signal) & _seen_from(inverse, self.place_m, lens.fx)
         mixed = _mixed(inverse, light, pixel)
         flies = np.abs(mixed - inverse) > 0.02 * inverse
         seen &= ~flies | (smooth_noise(rng, inverse.shape, 0) > NormalDist().inv_cdf(self.edges_lost))
@@ -122,7 +117,7 @@ class TimeOfFlight:
         noise = smooth_noise(rng, inverse.shape, 0.5 * pixel) * (self.sigma_m / np.sqrt(np.maximum(signal, 1e-3)))
         depth_m += noise + self.bias_m * np.sin(depth_m * (2 * pi / self.bias_wave_m)) + self.bias_slope * depth_m
         depth_m[~seen] = np.nan
-        return _metres(1 / depth_m, self.range_m)
+        return _rounded(depth_m, self.range_m)
 
 
 def _mixed(inverse: np.ndarray, light: np.ndarray, pixel_px: float) -> np.ndarray:
@@ -151,15 +146,15 @@ def _inverse(depth_m: np.ndarray) -> np.ndarray:
     """1/depth, which is linear on planes; 0 where there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = 1 / depth_m.astype(np.float32, copy=False)
-    inverse[~(inverse > 0)] = 0
+        inverse[~(depth_m > 0)] = 0
     return inverse
 
 
-def _metres(inverse: np.ndarray, range_m: tuple[float, float]) -> np.ndarray:
-    """Depth in whole millimetres, NaN out of range."""
-    with np.errstate(divide="ignore"):
-        depth_m = np.rint(1000 / inverse) * MILLIMETRE
-    depth_m[(depth_m < range_m[0]) | (depth_m > range_m[1])] = np.nan
+def _rounded(depth_m: np.ndarray, range_m: tuple[float, float]) -> np.ndarray:
+    """In whole millimetres, NaN out of range."""
+    depth_m = np.rint(depth_m * 1000) * MILLIMETRE
+    with np.errstate(invalid="ignore"):
+        depth_m[(depth_m < range_m[0]) | (depth_m > range_m[1])] = np.nan
     return depth_m
 
 
@@ -234,10 +229,11 @@ def _seen_from(inverse: np.ndarray, place_m: float, focal_px: float) -> np.ndarr
         return _seen_from(inverse[:, ::-1], -place_m, focal_px)[:, ::-1]
     height, width = inverse.shape
     shift = inverse * np.float32(focal_px * place_m)
-    # one column to the left takes what leaves the picture
-    column = np.maximum(np.rint(np.arange(1, width + 1, dtype=np.float32) - shift), 0).astype(np.intp)
-    column += np.arange(height)[:, None] * (width + 1)
-    there = np.zeros((height, width + 1), np.float32)
+    # columns to the left take what leaves the picture
+    margin = 1 + int(min(shift.max(), width))
+    column = np.maximum(np.rint(np.arange(margin, margin + width, dtype=np.float32) - shift), 0).astype(np.intp)
+    column += np.arange(height)[:, None] * (width + margin)
+    there = np.zeros((height, width + margin), np.float32)
     there.ravel()[column.ravel()] = shift.ravel()
     # a surface that is wider there has gaps
     there = cv2.morphologyEx(there, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
@@ -259,12 +255,11 @@ def _ragged(values: np.ndarray, noise: np.ndarray, size_px: float) -> np.ndarray
     return cv2.remap(values, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
 
 
-_WIDE = TimeOfFlight(left_m=0.0, tilt_deg=0.0, fov_deg=(120.0, 120.0), range_m=(0.25, 2.88))
 # by the name of the lens through which a scene is seen; others (phones, masts) have none
 SENSORS: dict[str, Stereo | TimeOfFlight] = {
     "d455_color": Stereo(),
-    "d455_depth": Stereo(left_m=0.0),
+    "d455_depth": Stereo(place_m=0.0),
     "kinect_color": TimeOfFlight(),
-    "kinect_narrow": TimeOfFlight(left_m=0.0, tilt_deg=0.0),
-    "kinect_wide": _WIDE,
+    "kinect_narrow": TimeOfFlight(place_m=0.0, tilt_deg=0.0),
+    "kinect_wide": TimeOfFlight(place_m=0.0, tilt_deg=0.0, fov_deg=(120.0, 120.0), range_m=(0.25, 2.88)),
 }
