@@ -87,37 +87,52 @@ class Reaches:
 
 
 class Jumps:
-    """Flights as parabolas; before and after them the knees bend as far as the speed asks for."""
+    """Flights as parabolas; before and after them the knees bend as far as the speed asks for, and time allows."""
 
-    def __init__(self, count: int, period_s: float):
-        self.count, self.period_s, self._rows = count, period_s, []
+    def __init__(self, stature_m: np.ndarray, period_s: float):
+        self.stature_m, self.period_s, self._rows, self._table = stature_m, period_s, [], None
 
     def add(self, person: int, time_s: float, height_m: float) -> None:
         self._rows.append((person, time_s, np.sqrt(2 * GRAVITY * height_m)))
+        self._table = None
 
     def flights(self, person: int) -> list[tuple[float, float]]:
-        return [(top - v / GRAVITY, top + v / GRAVITY) for who, top, v in self._rows if who == person]
+        """[(take-off, landing)] in seconds, in the order of time."""
+        return sorted((top - v / GRAVITY, top + v / GRAVITY) for who, top, v in self._rows if who == person)
+
+    def _bends_s(self, who, top, speed) -> np.ndarray:
+        """How long the knees bend: 0.148 of speed and time is the depth of the curve below."""
+        deepest = 0.13 * self.stature_m[who] / (0.148 * speed)
+        apart = self._since(top[:, None] - top) - (speed[:, None] + speed) / GRAVITY
+        apart[(who[:, None] != who) | np.eye(len(who), dtype=bool)] = np.inf
+        return np.minimum(np.minimum(0.25 + 0.08 * speed, deepest), np.maximum(apart.min(1) / 2, 0.1))
+
+    def _since(self, later_s):
+        return np.abs((later_s + self.period_s / 2) % self.period_s - self.period_s / 2)
 
     def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Heights (people,) that the pelvis (crouching is negative) and the feet have over their usual ones."""
         if not self._rows:
-            return np.zeros(self.count), np.zeros(self.count)
-        who, top, speed = np.array(self._rows).T
-        since = np.abs((time_s - top + self.period_s / 2) % self.period_s - self.period_s / 2)
-        flight, bend_s = speed / GRAVITY, 0.25 + 0.08 * speed
+            return np.zeros_like(self.stature_m), np.zeros_like(self.stature_m)
+        if self._table is None:
+            who, top, speed = np.array(self._rows).T
+            who = who.astype(int)
+            self._table = who, top, speed, self._bends_s(who, top, speed)
+        who, top, speed, bend_s = self._table
+        since, flight = self._since(time_s - top), speed / GRAVITY
         s = np.clip(1 - (since - flight) / bend_s, 0, 1)
         height = (flight**2 - since**2) * GRAVITY / 2
         body = np.where(since < flight, height, speed * bend_s * (s**3 - s**2))
-        who = who.astype(int)
-        return (np.bincount(who, body, self.count), np.bincount(who, np.maximum(height, 0), self.count))
+        count = len(self.stature_m)
+        return np.bincount(who, body, count), np.bincount(who, np.maximum(height, 0), count)
 
 
 def wave(people, person: int, time_s: float, hand: int = 1, seconds: float = 2.0) -> None:
     """A raised hand goes to and fro."""
     s = "lr"[hand]
     times = time_s + np.linspace(0, seconds, 2 * max(round(2 * seconds), 2) + 1)
-    swing = np.where(np.arange(len(times)) % 2, 0.9, 0.2)
-    people.act(person, times, **{f"lift_{s}": 1.6, f"spread_{s}": 0.5, f"elbow_{s}": swing + 0.6, f"roll_{s}": -0.9})
+    swing = np.where(np.arange(len(times)) % 2, 1.7, 0.8)
+    people.act(person, times, **{f"lift_{s}": 0.4, f"spread_{s}": 1.25, f"elbow_{s}": swing, f"roll_{s}": -1.2})
 
 
 def clap(people, person: int, time_s: float, times: int = 6, every_s: float = 0.4) -> None:

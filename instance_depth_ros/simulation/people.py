@@ -6,7 +6,7 @@ import numpy as np
 
 from . import textures
 from .gestures import CHANNELS, Channels, Jumps, Reaches
-from .script import Script
+from .script import Loop, Script
 from .stage import Stage
 from .steps import Footsteps, ease, running
 
@@ -41,6 +41,7 @@ RESTS = {
     "lap": {"lift": 0.45, "spread": 0.08, "elbow": 0.85, "roll": 0.3, "swing": 0},
     "desk": {"lift": 0.7, "spread": 0.12, "elbow": 0.9, "roll": 0.4, "swing": 0, "lean": 0.1},
 }  # fmt: skip
+_CARRY_HZ = 40
 _SIDES = np.array([1.0, -1.0])[None, :, None]
 
 
@@ -65,12 +66,11 @@ class People:
         self._idle = rng.uniform(0, 2 * np.pi, (n, 4)), rng.integers(6, 14, (n, 4)) * np.array([1, 1, 2, 1])
         self._begin = rng.uniform(0, 1, n)
         self._rests = np.zeros((n, len(CHANNELS)))
-        self._feet_m, self._swing = 0.11 * self.stature_m, np.ones(n)
-        self._feet_base_m = self._feet_m.copy()
+        self._feet_m, self._swing = np.zeros(n), np.ones(n)
         self._seat_m = np.full(n, np.nan)
         self._channels = Channels(n, script.period_s)
         self._reaches = Reaches(n, script.period_s)
-        self._jumps = Jumps(n, script.period_s)
+        self._jumps = Jumps(self.stature_m, script.period_s)
         self.sizes = self._sizes()
         self._steps, self._known = None, {}
         for person in range(n):
@@ -83,7 +83,9 @@ class People:
         if style not in RESTS:
             raise ValueError(f"a resting style is one of {', '.join(RESTS)}, got '{style}'")
         held = dict(RESTS[style])
-        self._feet_m[person] = self._feet_base_m[person] + held.pop("feet_m", 0.0)
+        size = self.stature_m[person] / 1.7
+        self._feet_m[person] = (0.187 + held.pop("feet_m", 0.0)) * size
+        held["crouch_m"] = held.get("crouch_m", 0.0) * size
         self._swing[person] = held.pop("swing", 1.0)
         both = {f"{name}_{side}": value for name, value in held.items() for side in "lr"}
         held = {name: value for name, value in {**held, **both, **values}.items() if name in CHANNELS}
@@ -153,6 +155,32 @@ class People:
         self._steps = Footsteps(self.script, self.actors, self.stature_m, self._feet_m, self._begin, flights)
         gaze = np.unwrap(self.script.gaze()[self.actors])
         self._gaze = gaze
+        self._heights = Loop(self._carried()[..., None], _CARRY_HZ)
+
+    def _carried(self) -> np.ndarray:
+        """(people, steps): heights of the pelvis, smooth, at which the legs reach what they stand on."""
+        times = np.arange(round(self.script.period_s * _CARRY_HZ)) / _CARRY_HZ
+        soles, yaws, pitches, lifts = self._steps.at(times[:, None, None])
+        lifts = lifts + np.stack([self._jumps.at(t)[1] for t in times])[..., None]
+        ankles = self._feet(soles, yaws, pitches, lifts)[1]
+        places, headings, _ = (np.stack(part)[:, self.actors] for part in zip(*map(self.script.at, times), strict=True))
+        caps = self._caps(ankles, self._hips(places, _upright(headings)[1]), lifts, 0.985).min(-1)
+        wide = range(-4, 5)
+        lowest = np.min([np.roll(caps, k, 0) for k in wide], 0)
+        # blurred over as long a time as the lowest was sought in, it stays below
+        hann = np.hanning(len(wide) + 2)[1:-1]
+        return np.average([np.roll(lowest, k, 0) for k in wide], 0, hann).T
+
+    def _hips(self, pelvis, left) -> np.ndarray:
+        """(..., people, 2, 2 or 3) of a pelvis (..., people, 2 or 3)."""
+        aside = HIP * self.stature_m[:, None, None] * _SIDES * left[..., None, :]
+        return pelvis[..., None, :] + aside[..., : pelvis.shape[-1]]
+
+    def _caps(self, ankles, hips, lifts, stretch) -> np.ndarray:
+        """(..., people, 2): how high the hips may be over the ankles; a foot in the air follows and does not hold."""
+        flat = np.linalg.norm(ankles[..., :2] - hips[..., :2], axis=-1)
+        leg = stretch * LEG_L * self.stature_m[:, None]
+        return ankles[..., 2] + np.sqrt(np.maximum(leg**2 - flat**2, 0.01)) + 5 * lifts
 
     def _body(self, time_s: float) -> dict[str, np.ndarray]:
         if self._steps is None:
@@ -188,30 +216,24 @@ class People:
         sway = told["sway_m"] + 0.012 * self.stature_m * (
             gait * (1 - run) * np.cos(phase) + 0.8 * idle[:, 3] * (1 - gait)
         )
-        back = 0.1 * self.stature_m * np.sin(lean.clip(-0.5, 1.4)) * (~sits) + 0.25 * told["crouch_m"]
+        back = 0.1 * self.stature_m * np.sin(told["lean"].clip(-0.5, 1.4)) * (~sits) + 0.25 * told["crouch_m"]
         hips_at = np.concatenate([places, np.zeros((n, 1))], -1) + sway[:, None] * left - back[:, None] * forward
         p_forward, p_left, p_up = _tilted(
             headings + 0.35 * told["twist"] - 0.08 * gait * np.sin(phase), 0.35 * lean, 0.3 * side
         )
-        hips = hips_at[:, None] + HIP * h3 * _SIDES * p_left[:, None]
-        flat = np.linalg.norm((ankles - hips)[..., :2], axis=-1)
-        limit = 0.985 * LEG_L * h
-        caps = (
-            ankles[..., 2] + np.sqrt(np.maximum(limit**2 - flat**2, 0.01)) - HIP * h * np.array([1, -1]) * p_left[:, 2:]
-        )
-        stand = (ANKLE + 0.985 * LEG_L - (0.022 + 0.016 * np.cos(2 * phase)) * run - 0.004 * gait) * self.stature_m
-        tau = 0.008 * h
-        heights = np.concatenate([caps, stand[:, None]], -1)
-        low = heights.min(-1, keepdims=True)
-        height = low[:, 0] - tau[:, 0] * np.log(np.exp((low - heights) / tau).sum(-1)) - told["crouch_m"]
+        caps = self._caps(ankles, self._hips(hips_at, p_left), lifts + fly[:, None], 0.999)
+        stand = (ANKLE + 0.99 * LEG_L - (0.022 + 0.016 * np.cos(2 * phase)) * run) * self.stature_m
+        heights = np.concatenate([self._heights.at(time_s), stand[:, None], caps], -1)
+        height = _least(heights, 0.004 * h) - told["crouch_m"]
         height = np.where(sits, self._seat_m + 0.075 * self.stature_m, height) if sits.any() else height
         pelvis = hips_at + (height + rise + hop)[:, None] * up
         lift = (fly + hop)[:, None, None] * up[:, None]
         ankles, middles = ankles + lift, middles + lift
-        hips = pelvis[:, None] + HIP * h3 * _SIDES * p_left[:, None]
+        hips = self._hips(pelvis, p_left)
         out = _SIDES * left[:, None] * 0.15
         facing = np.stack([np.cos(yaws), np.sin(yaws), 0 * yaws], -1)
-        knees, _ = _two_bones(hips, ankles, THIGH_L * h3, SHIN_L * h3, facing + p_forward[:, None] + out)
+        knees, reached = _two_bones(hips, ankles, THIGH_L * h3, SHIN_L * h3, facing + p_forward[:, None] + out)
+        ankles, middles = reached, middles + reached - ankles
 
         # the trunk bends in two places
         c_forward, c_left, c_up = _tilted(headings + twist, lean, side)
@@ -252,8 +274,10 @@ class People:
         centers[:, SHOULDERS] = neck - 0.01 * h * c_up
         rotations[:, NECK] = np.stack([c_left, -c_forward, c_up], -1)
         rotations[:, SHOULDERS] = np.stack([c_up, c_forward, c_left], -1)
-        for limb, a, b in ((UPPER_ARM, shoulders, elbows), (FOREARM, elbows, wrists), (HAND, wrists, hands * 2 - wrists),
-                           (THIGH, hips, knees), (SHIN, knees, ankles)):  # fmt: skip
+        tips = 2 * hands - wrists
+        bones = ((UPPER_ARM, shoulders, elbows), (FOREARM, elbows, wrists), (HAND, wrists, tips),
+                 (THIGH, hips, knees), (SHIN, knees, ankles))  # fmt: skip
+        for limb, a, b in bones:
             centers[:, limb] = (a + b) / 2
             axis = _unit(b - a)
             x = hinges if limb in (UPPER_ARM, FOREARM, HAND) else _unit(np.cross(facing, axis) + 1e-6)
@@ -275,7 +299,7 @@ class People:
         c, s = np.cos(pitches)[..., None], np.sin(pitches)[..., None]
         toes, above = c * flat - s * up, s * flat + c * up
         pivot = np.where(pitches > 0, 0.05, -0.05)[..., None] * h
-        middle = np.concatenate([soles, np.zeros((*soles.shape[:2], 1))], -1) + pivot * (flat - toes)
+        middle = np.concatenate([soles, np.zeros((*soles.shape[:-1], 1))], -1) + pivot * (flat - toes)
         middle = middle + (self._sole_m()[:, None, None] + lifts[..., None]) * up
         return toes, middle - 0.035 * h * toes + 0.015 * h * above, middle
 
@@ -376,6 +400,12 @@ def _looks(stage, rng, prints, outfit) -> dict[str, str]:
     return looks | {name: looks[chosen[name]] for name in ("sleeve", "shin")}
 
 
+def _least(values, blend):
+    """A smooth minimum over the last axis, a little below the least."""
+    low = values.min(-1, keepdims=True)
+    return low[..., 0] - blend[..., 0] * np.log(np.exp((low - values) / blend).sum(-1))
+
+
 def _unit(vectors) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
@@ -404,7 +434,10 @@ def _two_bones(root, goal, upper, lower, pole):
     way = goal - root
     far = np.linalg.norm(way, axis=-1, keepdims=True)
     axis = way / np.maximum(far, 1e-9)
-    far = np.clip(far, np.abs(upper - lower) * 1.02 + 1e-3, (upper + lower) * 0.9995)
+    # a limb comes to its full length softly
+    long, soft = 0.985 * (upper + lower), 0.014 * (upper + lower)
+    far = np.where(far > long, long + soft * np.tanh((far - long) / soft), far)
+    far = np.maximum(far, np.abs(upper - lower) * 1.02 + 1e-3)
     along = (far**2 + upper**2 - lower**2) / (2 * far)
     high = np.sqrt(np.maximum(upper**2 - along**2, 0))
     across = _unit(pole - (pole * axis).sum(-1, keepdims=True) * axis)

@@ -9,9 +9,10 @@ _STROLL_M_S, _RUN_M_S = 0.3, 2.0  # below: no direction of its own; above: nobod
 
 
 class Loop:
-    """A periodic cubic spline (twice differentiable) through samples (..., steps, dimensions) at RATE_HZ."""
+    """A periodic cubic spline (twice differentiable) through samples (..., steps, dimensions)."""
 
-    def __init__(self, samples: np.ndarray):
+    def __init__(self, samples: np.ndarray, rate_hz: float = RATE_HZ):
+        self.rate_hz = rate_hz
         steps = samples.shape[-2]
         weight = 3 / (2 + np.cos(2 * np.pi * np.fft.rfftfreq(steps)))[:, None]
         self.knots = np.fft.irfft(np.fft.rfft(samples, axis=-2) * weight, steps, axis=-2)
@@ -25,10 +26,10 @@ class Loop:
         """The first derivative, a second."""
         u, near = self._near(time_s)
         weights = np.array([-((1 - u) ** 2), 3 * u**2 - 4 * u, 1 + 2 * u - 3 * u**2, u**2]) / 2
-        return np.einsum("...kd,k->...d", near, weights) * RATE_HZ
+        return np.einsum("...kd,k->...d", near, weights) * self.rate_hz
 
     def _near(self, time_s):
-        whole, u = divmod(time_s * RATE_HZ, 1.0)
+        whole, u = divmod(time_s * self.rate_hz, 1.0)
         return u, self.knots[..., (int(whole) + np.arange(-1, 3)) % self.knots.shape[-2], :]
 
 

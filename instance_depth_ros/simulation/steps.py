@@ -9,6 +9,7 @@ from .script import RATE_HZ, Script, smooth
 _WALK_SWING, _RUN_SWING = 0.40, 0.64  # shares of a cycle that a foot is in the air
 _LONGEST_SWING_S = 0.44
 _FASTEST_HZ = 2.3  # cycles of two steps
+_REACH = 0.25  # shares of stature, how far from under the body a foot may stand
 
 
 def ease(u):
@@ -39,7 +40,7 @@ class Footsteps:
             self._phase.append(walk.phase)
             for side in (0, 1):
                 stances = walk.stances(side)
-                for flight in sorted(flights[i]):
+                for flight in flights[i]:
                     for loop in (-1, 0, 1):
                         stances = walk.fly(stances, side, *(t + loop * self.period_s for t in flight))
                 feet.append(_rolls(stances, stature_m[i]))
@@ -57,9 +58,12 @@ class Footsteps:
         k = min(int(at), self._phase.shape[1] - 2)
         return self._phase[:, k] + (at - k) * (self._phase[:, k + 1] - self._phase[:, k])
 
-    def at(self, time_s: float):
-        """places (n, 2, 2) of the soles, yaws (n, 2), pitches (heel up is positive) and lifts in metres."""
-        k = (self._times <= time_s).sum(-1)
+    def at(self, time_s):
+        """places (n, 2, 2) of the soles, yaws (n, 2), pitches (heel up is positive) and lifts in metres.
+
+        Times (t, 1, 1) ask for many moments at once; t then leads all shapes.
+        """
+        k = (self._times <= np.expand_dims(time_s, -1)).sum(-1)
         last, this = self._table[(*self._who, k - 1)], self._table[(*self._who, k)]
         u = np.clip((time_s - last[..., OFF]) / (this[..., LAND] - last[..., OFF]), 0, 1)
         s = ease(u)
@@ -97,35 +101,56 @@ class _Walk:
         stride = stature_m * (0.3 + 1.5 * (1 - np.exp(-speed / 2.8)))
         stride *= 0.55 + np.where(direct > 0, 0.45, 0.2) * direct**2
         spin = np.abs(np.gradient(headings)) * RATE_HZ
-        rate = smooth((speed / stride + spin / 2.0)[:, None], 0.12)[:, 0].clip(1e-6, _FASTEST_HZ)
+        brake = np.linalg.norm(np.gradient(velocities, axis=0), axis=-1) * RATE_HZ
+        # one more step closes the stance of who has stopped
+        rate = smooth((speed / stride + spin / 2.0 + brake / 10)[:, None], 0.2)[:, 0].clip(1e-6, _FASTEST_HZ)
         total = rate.sum() / RATE_HZ
         self.cycles = int(np.round(total))
         rate = rate * (self.cycles / total)
         self.phase = start + np.concatenate([[0], np.cumsum(rate)]) / RATE_HZ
-        self.run = np.tile(running(speed), 3)
-        self.splay = np.tile(np.clip(np.abs(aside) / np.maximum(rate, 0.4), 0, 1.0) / 4, 3)
+        self.run, self.speed = np.tile(running(speed), 3), np.tile(speed, 3)
+        self.splay = np.tile(np.clip(np.abs(aside) / np.maximum(rate, 0.4) / 4, 0, 0.1 * stature_m), 3)
 
     def _read(self, values, at_s):
         return np.interp(at_s, self.times, values)
 
-    def _stance(self, side, land, off, at_s) -> np.ndarray:
-        """The row of a foot that is planted where the body is at at_s."""
-        row = np.zeros((len(at_s), 9))
-        heading, run = self._read(self.headings, at_s), self._read(self.run, at_s)
-        sign = 1 - 2 * side
-        wide = sign * (self.width_m / 2 * (1 - 0.35 * run) + self._read(self.splay, at_s))
-        row[:, LAND], row[:, OFF], row[:, RUN] = land, off, run
-        row[:, X] = self._read(self.places[:, 0], at_s) - wide * np.sin(heading)
-        row[:, Y] = self._read(self.places[:, 1], at_s) + wide * np.cos(heading)
-        row[:, YAW] = heading + sign * 0.12 * (1 - run)
-        row[:, LIFT] = np.nan
-        return row
+    def _path(self, land, off) -> np.ndarray:
+        """(stances, 9, 3): the body's place and heading while each foot stands."""
+        at = land[:, None] + (off - land)[:, None] * np.linspace(0, 1, 9)
+        return np.stack([self._read(part, at) for part in (*self.places.T, self.headings)], -1)
+
+    def _stance(self, side, land, off) -> np.ndarray:
+        """Rows of a foot that is planted below the middle of the body's way from land to off."""
+        rows, path = np.zeros((len(land), 9)), self._path(land, off)
+        x, y, heading = ((path.max(1) + path.min(1)) / 2).T
+        run, sign = self._read(self.run, (land + off) / 2), 1 - 2 * side
+        wide = sign * (self.width_m / 2 * (1 - 0.35 * run) + self._read(self.splay, (land + off) / 2))
+        rows[:, LAND], rows[:, OFF], rows[:, RUN], rows[:, LIFT] = land, off, run, np.nan
+        rows[:, X], rows[:, Y] = x - wide * np.sin(heading), y + wide * np.cos(heading)
+        rows[:, YAW] = heading + sign * 0.12 * (1 - run)
+        return rows
+
+    def within_reach(self, rows, side) -> np.ndarray:
+        """The stances, with steps between where a foot would be left behind."""
+        for _ in range(4):
+            path = self._path(rows[:, LAND], rows[:, OFF])[..., :2]
+            far = np.linalg.norm(path - rows[:, None, X : Y + 1], axis=-1).max(1) > _REACH * self.stature_m
+            far &= rows[:, OFF] - rows[:, LAND] > 0.5
+            if not far.any():
+                break
+            land, off = rows[far, LAND], rows[far, OFF]
+            middle, half = (land + off) / 2, np.minimum((off - land) / 5, 0.18)
+            split = [self._stance(side, land, middle - half), self._stance(side, middle + half, off)]
+            split[0][:, LIFT] = rows[far, LIFT]
+            rows = np.concatenate([rows[~far], *split])
+            rows = rows[np.argsort(rows[:, LAND])]
+        return rows
 
     def stances(self, side: int) -> np.ndarray:
         """(stances, 9) rows that reach beyond the loop at both ends."""
         if not self.cycles:
-            row = self._stance(side, -1e6, 1e6, np.zeros(1))
-            row[:, X : Y + 1] += self.places.mean(0) - self.places[0]
+            row = self._stance(side, self.times[:1], self.times[-1:])
+            row[:, LAND : OFF + 1] = -1e6, 1e6
             return np.concatenate([row, row + _shift(2e6)])
         phase = np.concatenate([self.phase[:-1] + k * self.cycles for k in (-1, 0, 1)])
         first = np.ceil(phase[0] + 0.5)
@@ -137,9 +162,12 @@ class _Walk:
         room = np.minimum(change - middle[:-1], middle[1:] - change)
         longest = _LONGEST_SWING_S / 2 * (1 + 0.15 * run)
         half = np.minimum((_WALK_SWING + (_RUN_SWING - _WALK_SWING) * run) * room, longest)
+        # the faster, the sooner a foot is left behind
+        hurried = room - 0.9 * _REACH * self.stature_m / np.maximum(self._read(self.speed, change), 0.1)
+        half = np.maximum(half, np.minimum(hurried, 0.9 * room))
         land = np.concatenate([[middle[0] - 0.3], change + half])
         off = np.concatenate([change - half, [middle[-1] + 0.3]])
-        return self._stance(side, land, off, middle)
+        return self.within_reach(self._stance(side, land, off), side)
 
     def fly(self, rows, side, up_s, down_s) -> np.ndarray:
         """The stances of one who jumps from up_s to down_s, off both feet and onto both."""
@@ -147,19 +175,21 @@ class _Walk:
         after = rows[(rows[:, LAND] > down_s) | (rows[:, OFF] > down_s + 0.15)].copy()
         if not len(before) or not len(after):
             return rows
-        while len(before) > 1 and before[-1, LAND] > up_s - 0.5 and before[-1, OFF] < up_s - 0.05:
+        gather = self._stance(side, np.array([up_s - 0.1]), np.array([up_s]))
+        again = before[-1, LIFT] == 0 and before[-1, LAND] > up_s - 0.6  # has just landed from another flight
+        while not again and len(before) > 1 and before[-1, LAND] > up_s - 0.45 and before[-1, OFF] < up_s - 0.05:
             before = before[:-1]
-        gather = self._stance(side, up_s - 0.12, up_s, np.array([up_s - 0.04]))
-        if np.linalg.norm(before[-1, X : Y + 1] - gather[0, X : Y + 1]) < 0.2 * self.stature_m:
+        if again or np.linalg.norm(before[-1, X : Y + 1] - gather[0, X : Y + 1]) < 0.15 * self.stature_m:
             before[-1, OFF], gather = up_s, gather[:0]
         else:
-            before[-1, OFF] = min(before[-1, OFF], up_s - 0.45)
-        landing = self._stance(side, down_s, down_s + 0.2, np.array([down_s + 0.04]))
-        landing[:, LIFT] = 0
-        while len(after) > 1 and after[0, LAND] < down_s + 0.5:
+            before[-1, OFF] = min(before[-1, OFF], up_s - 0.4)
+        while len(after) > 1 and after[0, LAND] < down_s + 0.4:
             after = after[1:]
-        landing[:, OFF] = max(down_s + 0.15, after[0, LAND] - 0.4)
-        return np.concatenate([before, gather, landing, after])
+        stays = 0.4 * self.stature_m / max(self._read(self.speed, down_s), 0.1)
+        leaves = max(down_s + 0.1, min(after[0, LAND] - 0.36, down_s + stays))
+        landing = self._stance(side, np.array([down_s]), np.array([leaves]))
+        landing[:, LIFT] = 0
+        return self.within_reach(np.concatenate([before, gather, landing, after]), side)
 
 
 def _shift(later_s) -> np.ndarray:
