@@ -164,14 +164,15 @@ class Routine:
         self.homes = _matched([_fitted(name, count, room, rng) for name in names])
         self._of = [names.index(name) for name in self.formation]
         known = rng.permutation([name for name in FIGURES if name != "ripple"])[: rng.integers(4, 7)]
-        self.eights = [self._eight(rng, e in changes, self.formation[e], known) for e in range(eights)]
+        canons = rng.choice(eights, 2)
+        self.eights = [self._eight(rng, e in changes, e in canons, self.formation[e], known) for e in range(eights)]
         rank = np.argsort(np.argsort(self.homes[0][:, 0] - self.homes[0][:, 1]))
         self._canon = 4 * rank / max(count - 1, 1)
 
     @staticmethod
-    def _eight(rng, travels: bool, formed: str, known) -> Eight:
+    def _eight(rng, travels: bool, canon: bool, formed: str, known) -> Eight:
         figure, step = str(rng.choice(known)), str(rng.choice(list(STEPS), p=[0.3, 0.3, 0.2, 0.2]))
-        facing, canon, spins = "audience", not travels and rng.random() < 0.2, rng.random() < 0.2
+        facing, canon, spins = "audience", canon and not travels, rng.random() < 0.2
         if formed == "circle" and rng.random() < 0.5:
             facing = "middle"
         if formed == "pairs" and rng.random() < 0.5:

@@ -68,7 +68,7 @@ class Crowd:
     def stand(self, place, facing: float, act: Act | None = None) -> None:
         """Someone who stays, and talks unless something else is to be done."""
         self.world.taken.append((*place, 0.35))
-        self.add(self.world.script.stand(place, facing), act or self._talk)
+        self.add(self.world.script.stand(place, facing), act or self._idle)
 
     def talk(self, count: int) -> int:
         """A ring of two to five who face one another, where there is room; returns how many found it."""
@@ -164,6 +164,11 @@ class Crowd:
         times, places = times.reshape(-1), np.repeat(way, 2, 0)
         keep = np.diff(times, append=period) > 0.05
         return times[keep], places[keep]
+
+    def _idle(self, people: People, person: int) -> None:
+        styles = ["relaxed", "folded", "hands_together", "hands_on_hips"]
+        people.rest(person, str(self.rng.choice(styles, p=[0.5, 0.15, 0.2, 0.15])))
+        self._talk(people, person)
 
     def _talk(self, people: People, person: int, least=0.35) -> None:
         """Hands that go with the words, a head that turns."""

@@ -37,7 +37,7 @@ def hall(
         width = half[1] if x else half[0]
         off = openings - place
         gaps = np.sort([o @ (-np.sin(yaw), np.cos(yaw)) for o in off if abs(o @ (x, y)) < 0.15])
-        _wall(stage, place + 0.05 * np.array([x, y]), yaw, width, ceiling_m, looks[side % len(looks)], gaps)
+        wall(stage, place + 0.05 * np.array([x, y]), yaw, width, ceiling_m, looks[side % len(looks)], gaps)
         slots = rng.permutation(np.arange(-width + 0.8, width - 0.8, 1.9))
         for index, along in enumerate(slots[: rng.integers(0, 5)]):
             if len(gaps) and np.abs(gaps - along).min() < 1.6:
@@ -67,7 +67,7 @@ def _ceiling(stage: Stage, rng, half, height_m: float, center) -> None:
         stage.box((*spot, height_m - 0.02), (*size, 0.03), lamp)
 
 
-def _wall(stage: Stage, place, yaw: float, width: float, height_m: float, look: str, gaps) -> None:
+def wall(stage: Stage, place, yaw: float, width: float, height_m: float, look: str, gaps) -> None:
     """A wall of half a width, with doorways 1.5 m wide and 2.2 m high at gaps along it."""
     ends = np.concatenate([[-width - 0.1], *([g - 0.75, g + 0.75] for g in gaps), [width + 0.1]])
     for left, right in ends.reshape(-1, 2):

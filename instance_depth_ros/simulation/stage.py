@@ -130,7 +130,7 @@ def light_up(stage: Stage, rng, outdoors: bool, ceiling_m=0.0, half=(3, 3), nigh
     if not outdoors:
         return _indoors(stage, rng, ceiling_m, np.asarray(half), tone, shadow)
     if night:
-        stage.headlight = (rng.uniform(0.14, 0.26), rng.uniform(0.04, 0.12))
+        stage.headlight = (rng.uniform(0.1, 0.2), rng.uniform(0.03, 0.1))
         warm = np.array([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.5, 1.0)])
         if len(lamps):
             for lamp in lamps:
@@ -165,6 +165,6 @@ def _floodlights(stage: Stage, rng, half, tone, shadow: bool) -> bool:
         stage.rod((*place[:2], 0), place, 0.08, post)
         stage.box(place, (0.3, 0.3, 0.15), head)
         aim = np.array([*rng.uniform(-0.2, 0.2, 2) * half, 0]) - place
-        brightness = rng.uniform(1.2, 1.7) / len(corners)
+        brightness = rng.uniform(0.7, 1.0) / len(corners)
         stage.light(place, aim / np.linalg.norm(aim), brightness * tone, False, shadow and index == 0, cutoff=70)
     return shadow

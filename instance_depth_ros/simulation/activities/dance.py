@@ -35,7 +35,7 @@ def furnish_studio(world: World, rng, center, half, openings=()) -> None:
     """A hall with parquet, barres along the back and one side, a bench and loudspeakers."""
     stage, center = world.stage, np.asarray(center, float)
     image, period = textures.parquet(rng) if rng.random() < 0.7 else textures.sports_floor(rng)
-    stage.floor(half, stage.material(image=image, period_m=period, shine=rng.uniform(0.1, 0.4)), center)
+    stage.floor(half + 0.1, stage.material(image=image, period_m=period, shine=rng.uniform(0.1, 0.4)), center)
     props.hall(stage, rng, half, world.ceiling_m, True, False, center, openings, world.night)
     x, y = half - 0.25
     props.barre(stage, rng, center + (-0.8 * x, y), center + (0.8 * x, y))
@@ -44,7 +44,7 @@ def furnish_studio(world: World, rng, center, half, openings=()) -> None:
     for side in rng.permutation([-1, 1])[: rng.integers(1, 3)]:
         _put(world, rng, props.loudspeaker, center + (side * (x - 0.35), y - 0.45), 0.4)
     bench = center + (rng.choice([-1, 1]) * (x - 1.3), -(y - 0.3))
-    if not any(np.hypot(*(bench - opening)) < 2.2 for opening in openings):
+    if world.free(bench, 0.9):
         world.taken.append((*bench, 0.9))
         props.bench(stage, rng, bench, world.seats, np.pi / 2)
 
@@ -131,8 +131,9 @@ def _clap(routine: Routine, people, person: int) -> None:
 
 
 def _put(world: World, rng, prop, place, radius: float) -> None:
-    world.taken.append((*place, radius))
-    prop(world.stage, rng, place)
+    if world.free(place, radius):
+        world.taken.append((*place, radius))
+        prop(world.stage, rng, place)
 
 
 def _beside(world: World, rng, prop, inner) -> None:

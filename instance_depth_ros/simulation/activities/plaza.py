@@ -66,8 +66,9 @@ def furnish_square(world: World, rng, center, half) -> list[tuple[float, float, 
 
 def people(crowd: Crowd, rng, count: int, crowd_m: float, paths=()) -> None:
     """count of them, some in company."""
+    count += len(crowd.actors)
     crowd.sit(int(rng.integers(0, 4)))
-    for _ in range(5 * count):
+    for _ in range(100):
         left = count - len(crowd.actors)
         if left <= 0:
             break

@@ -29,7 +29,7 @@ def furnish_room(world: World, rng, center, half, openings=()) -> None:
     """Floor, walls, tables with chairs, sofas, cupboards, boxes and rugs."""
     stage, center = world.stage, np.asarray(center, float)
     image, period = textures.floor(rng)
-    stage.floor(half, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)), center)
+    stage.floor(half + 0.1, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)), center)
     props.hall(stage, rng, half, world.ceiling_m, True, False, center, openings, world.night)
     if rng.random() < 0.5:
         props.rug(stage, rng, center + rng.uniform(-0.4, 0.4, 2) * half, rng.uniform(0.6, 1.5, 2))
@@ -47,10 +47,10 @@ def furnish_room(world: World, rng, center, half, openings=()) -> None:
 
 def people(crowd: Crowd, rng, most: int) -> None:
     """3 to most of them."""
-    wanted = int(rng.integers(3, most + 1))
+    wanted, before = int(rng.integers(3, most + 1)), len(crowd.actors)
     crowd.sit(int(rng.integers(0, wanted // 2 + 1)))
     for _ in range(4 * wanted):
-        left = wanted - len(crowd.actors)
+        left = wanted + before - len(crowd.actors)
         if left <= 0:
             break
         kind = rng.choice(["talk", "work", "stroll"], p=[0.25, 0.25, 0.5])
