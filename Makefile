@@ -2,15 +2,15 @@
 # make test     lint and the suite          make bench   figures of this machine in out/bench.json
 # make eval     accuracy on sim-val         make setup   only the environment          make clean
 #
-# CAMERA=simulated  CLIP=video.mp4  RATE=max  FRAMES=100  WEIGHTS=name-or-path  VIEWER=none   for demo
+# CAMERA=simulated ACTIVITY=dance  CLIP=video.mp4  RATE=max  FRAMES=100  WEIGHTS=name-or-path  VIEWER=none   for demo
 # ROS=jazzy         Jazzy's wheels instead of Kilted's, in .venv-jazzy; a sourced ROS installation goes before both
 # TORCH=...         another build of torch, as pip takes it (a requirement with options, or a wheel)
 
 VENV := .venv$(addprefix -,$(filter-out kilted,$(ROS)))
 RUN := $(VENV)/bin/
 SET_UP := python3 tools/set_up.py --venv $(VENV) $(addprefix --ros ,$(ROS))
-DEMO := $(if $(CAMERA),--camera $(CAMERA)) $(if $(CLIP),--clip '$(CLIP)') $(if $(RATE),--rate $(RATE)) \
-        $(if $(FRAMES),--frames $(FRAMES)) $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(VIEWER),--window $(VIEWER))
+DEMO := $(if $(CAMERA),--camera $(CAMERA)) $(if $(ACTIVITY),--activity $(ACTIVITY)) $(if $(CLIP),--clip '$(CLIP)') \
+        $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES)) $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(VIEWER),--window $(VIEWER))
 export TORCH
 ifeq ($(TORCH),)
 unexport TORCH

@@ -87,7 +87,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip", default="", help="a video of your own instead of the one of OpenCV's samples")
     parser.add_argument("--out", default="out/demo", metavar="DIR", help="where pictures and figures go")
-    add_settings(parser, ("camera", "rate", "frames", "weights", "window"))
+    add_settings(parser, ("camera", "activity", "seed", "rate", "frames", "weights", "window"))
 
 
 def _video(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from instance_depth_ros import config
-from instance_depth_ros.cameras import open_camera
 from instance_depth_ros.simulation import paths
 
 try:
@@ -178,18 +177,6 @@ def test_a_shutter_blurs_what_moves():
 def test_wrong_names_are_answered_with_the_right_ones(wrong, named):
     with pytest.raises(ValueError, match=named):
         Scene(*wrong)
-
-
-def test_the_simulated_camera_gives_frames_with_truth():
-    options = {"camera": "simulated", "activity": "volleyball", "seed": 5, "width": 160, "height": 120, "frames": 3}
-    with open_camera(config.make("camera", rate="max", **options)) as camera:
-        previous = None
-        while (frame := camera.read()) is not None:
-            np.testing.assert_array_equal(frame.color, camera.truth.color)
-            assert frame.intrinsics is not None and frame.size == camera.truth.depth_m.shape == camera.truth.ids.shape
-            assert previous is None or (frame.color != previous).any()
-            previous = frame.color
-        assert previous is not None
 
 
 if __name__ == "__main__":

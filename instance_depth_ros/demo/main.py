@@ -215,7 +215,7 @@ def summarize(record, live: LiveLine, settings: dict) -> dict:
         "rss_mb": round(live.rss_mb),
         "engine": depth.get("engine"),
         "precision": depth.get("precision"),
-        "clip": Path(settings["camera_path"]).name if settings.get("camera_path") else settings["camera"],
+        "clip": Path(settings["camera_path"]).name if settings.get("camera_path") else _camera(settings),
         **provenance(),
         "rel": round(float(np.nanmean(record.rel)), 4) if record.rel else None,
         "sigma1": round(float(np.nanmean(record.sigma1)), 4) if record.sigma1 else None,
@@ -226,3 +226,10 @@ def show_logs(out: Path) -> None:
     """The end of what each node said."""
     for log in sorted(out.glob("*.log")):
         print(f"--- {log}", *log.read_text(errors="replace").splitlines()[-LOG_TAIL:], sep="\n", file=sys.stderr)
+
+
+def _camera(settings: dict) -> str:
+    """The camera by name; of a simulated one also the scene."""
+    if settings["camera"] != "simulated":
+        return settings["camera"]
+    return "simulated {} {}".format(*(settings.get(n, config.BY_NAME[n].default) for n in ("activity", "seed")))
