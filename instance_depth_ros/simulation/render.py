@@ -62,24 +62,50 @@ class Picture:
         world_from_camera: (4, 4), OpenCV axes. depth_m: along the optical axis at the pixel's centre, FAR_M where there
         is nothing. surface: index of the geom at the pixel's centre, -1 where there is none.
         """
+        seen = self._aim(world_from_camera, vertical_fov_deg)
+        with self._gl.as_current():
+            color, depth = self._shaded(seen)
+            surface = None
+            if truth or self._oversample > 1:
+                # a pass of its own, without smoothing: depth and surface of the same point
+                surface, depth = self._surface(seen)
+        # reversed z: 1 at the near plane, 0 at the far one
+        depth_m = np.float32(NEAR_M * FAR_M) / (np.float32(NEAR_M) + depth * np.float32(FAR_M - NEAR_M))
+        return color, depth_m[::-1].copy(), surface[::-1].copy() if truth else None
+
+    def color(self, world_from_camera: np.ndarray, vertical_fov_deg: float) -> np.ndarray:
+        """The colour that take() gives, alone."""
+        seen = self._aim(world_from_camera, vertical_fov_deg)
+        with self._gl.as_current():
+            return self._shaded(seen)[0]
+
+    def _aim(self, world_from_camera: np.ndarray, vertical_fov_deg: float) -> np.ndarray:
+        """Turn the camera; returns (geoms,) bool, which are in view."""
         # OpenGL looks along -z with y up
         self.data.cam_xpos[0] = world_from_camera[:3, 3]
         self.data.cam_xmat[0] = (world_from_camera[:3, :3] * (1, -1, -1)).reshape(-1)
         self.model.cam_fovy[0] = vertical_fov_deg
-        seen = ~self._beyond(self.data.geom_xpos).any(0)
-        with self._gl.as_current():
-            self._update(seen | self._casts() if self._shadow else seen)
-            color, depth = self._draw(self._oversample, self._shadow)
-            surface = None
-            if truth or self._oversample > 1:
-                # a pass of its own, without smoothing: depth and surface of the same point
-                self._update(seen)
-                surface, depth = self._surface()
+        return ~self._beyond(self.data.geom_xpos).any(0)
+
+    def _shaded(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Colour as take() gives it, and the reversed depth it was drawn with."""
+        self._update(seen | self._casts() if self._shadow else seen)
+        color, depth = self._draw(self._oversample, self._shadow)
         if self._oversample > 1:
             color = cv2.resize(color, self._size[::-1], interpolation=cv2.INTER_AREA)
-        # reversed z: 1 at the near plane, 0 at the far one
-        depth_m = np.float32(NEAR_M * FAR_M) / (np.float32(NEAR_M) + depth * np.float32(FAR_M - NEAR_M))
-        return color[::-1], depth_m[::-1].copy(), surface[::-1].copy() if truth else None
+        return color[::-1], depth
+
+    def _surface(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the geom (H, W) int16 and reversed depth (H, W), bottom row first."""
+        self._update(seen)
+        flags = self._scene.flags.copy()
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = True
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+        color, depth = self._draw(1, False)
+        np.copyto(self._scene.flags, flags)
+        # a geom's colour is its place among those drawn, counted from 1
+        table = np.append(-1, self._drawn[seen[self._drawn]]).astype(np.int16)
+        return table[color[..., 0] + (color[..., 1].astype(np.uint16) << 8)], depth
 
     def _update(self, seen: np.ndarray) -> None:
         """Take the geoms' and the camera's places into the scene, of the geoms seen only."""
@@ -88,7 +114,6 @@ class Picture:
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self.model, self.data, self._option, None, self._camera, everything, self._scene)
         self.model.geom_group[:] = group
-        self._seen = seen
 
     def _draw(self, scale: int, shadow: bool) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) uint8 and reversed depth (H, W) float32, scale times the picture's size, bottom row first."""
@@ -99,16 +124,6 @@ class Picture:
         mujoco.mjr_render(rect, self._scene, self._context)
         mujoco.mjr_readPixels(color, depth, rect, self._context)
         return color, depth
-
-    def _surface(self) -> tuple[np.ndarray, np.ndarray]:
-        flags = self._scene.flags.copy()
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = True
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
-        color, depth = self._draw(1, False)
-        np.copyto(self._scene.flags, flags)
-        # a geom's colour is its place among those drawn, counted from 1
-        table = np.append(-1, self._drawn[self._seen[self._drawn]]).astype(np.int16)
-        return table[color[..., 0] + (color[..., 1].astype(np.uint16) << 8)], depth
 
     def _casts(self) -> np.ndarray:
         """(geoms,) bool: whether a geom's shadow may be in view, anywhere between it and the floor."""
