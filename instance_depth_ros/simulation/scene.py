@@ -175,4 +175,4 @@ class Scene:
 
     def _color(self, time_s: float) -> np.ndarray:
         self.arrange(time_s)
-        return self.picture.take(self._eye(time_s), self._fov_deg)[0]
+        return self.picture.color(self._eye(time_s), self._fov_deg)
