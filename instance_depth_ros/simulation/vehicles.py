@@ -308,13 +308,13 @@ class Vehicles:
     def joints(self, time_s: float) -> None:
         """Vehicles have none."""
 
-    def grips(self, vehicle: int, time_s: float) -> np.ndarray:
-        """(2, 3): where the left and the right hand of the one who pushes a hand cart are."""
-        places, headings, _ = self._course.at(time_s)
-        ahead = np.array([np.cos(headings[vehicle]), np.sin(headings[vehicle])])
-        bar = places[vehicle] + (_PUSHED_M - 0.55) * ahead
-        left = 0.22 * np.array([-ahead[1], ahead[0]])
-        return np.array([[*(bar + left), 1.02], [*(bar - left), 1.02]])
+
+def grips(script, actor: int, time_s: float) -> np.ndarray:
+    """(2, 3): where the left and the right hand of one who pushes a hand cart are."""
+    places, headings, _ = script.at(time_s)
+    ahead = np.array([np.cos(headings[actor]), np.sin(headings[actor])])
+    bar, left = places[actor] + (_PUSHED_M - 0.55) * ahead, 0.22 * np.array([-ahead[1], ahead[0]])
+    return np.array([[*(bar + left), 1.02], [*(bar - left), 1.02]])
 
 
 def _about(axis: int, angles: np.ndarray) -> np.ndarray:
