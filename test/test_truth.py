@@ -117,6 +117,19 @@ def test_the_next_picture_warped_by_the_flow_is_this_one(clip):
         assert np.mean(unwarped[pixels]) > 3 * np.mean(difference[pixels])
 
 
+def test_what_stands_in_an_activity_looks_the_same_along_the_flow(any_clip):
+    scene, here, there, _ = any_clip
+    flow, valid = truth.flow(scene, here, there)
+    same = cv2.erode(here.surface, np.ones((5, 5))) == cv2.dilate(here.surface, np.ones((5, 5)))
+    textured = cv2.morphologyEx(here.color, cv2.MORPH_GRADIENT, np.ones((3, 3))).max(-1) > 10
+    pixels = valid & same & textured & truth.static_mask(scene, here) & (here.depth_m < 8)
+    warped, still = (np.abs(image.astype(float) - here.color).max(-1)[pixels]
+                     for image in (sample(there.color, grid(here) + flow), there.color))  # fmt: skip
+    assert pixels.sum() > 200
+    # medians: shadows move, shine does too, and far texture is finer than pixels
+    assert np.median(warped) <= 3 and np.mean(warped) <= np.mean(still)
+
+
 def test_points_of_moving_shapes_go_where_the_flow_says(clip):
     scene, here, there, _ = clip
     flow, valid = truth.flow(scene, here, there)
