@@ -17,7 +17,6 @@ GRAVITY = 9.81
 RADIUS_M = {"basketball": 0.12, "volleyball": 0.105, "table_tennis": 0.02, "shuttle": 0.013}
 # 1/s: a shuttle falls at 6.7 m/s in the end (Cohen et al., The physics of badminton, 2015)
 SHUTTLE_DRAG = GRAVITY / 6.7
-_EASE_S = 0.25
 
 
 def flight(a, b, duration_s: float, elapsed_s, drag: float = 0.0) -> np.ndarray:
@@ -79,10 +78,10 @@ class Path:
         self.fly(self.time_s + share * (until_s - self.time_s), floor)
         return self.fly(until_s, to)
 
-    def carry(self, until_s: float, where: Callable[[float], np.ndarray]) -> Path:
-        """Be held at where(time_s) (3,); a ball that comes from elsewhere is drawn in within a quarter of a second."""
+    def carry(self, until_s: float, where: Callable[[float], np.ndarray], ease_s: float = 0.25) -> Path:
+        """Be held at where(time_s) (3,); a ball that comes from elsewhere is drawn in within ease_s."""
         start_s, gap = self.time_s, self.place - where(self.time_s)
-        ease_s = min(_EASE_S, until_s - start_s)
+        ease_s = min(ease_s, until_s - start_s)
 
         def held(time_s):
             left = 1 - min((time_s - start_s) / ease_s, 1.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import gestures
-from .balls import Path
+from .balls import GRAVITY, Path
 from .people import People
 from .script import Script
 from .world import World
@@ -107,8 +107,36 @@ def both_hands(people: People, person: int, times_s, points, apart_m: float, und
 
 def carried(people: People, person: int, path: Path, start_s: float, end_s: float, radius_m: float) -> None:
     """Both hands go with a ball that a path carries from start_s to end_s."""
-    times = np.linspace(start_s, end_s, max(2, round((end_s - start_s) * 8)))
+    times = np.linspace(start_s, end_s, max(3, round((end_s - start_s) * 12)))
     both_hands(people, person, times, [path.at(t) for t in times], radius_m + 0.02, 0.02)
+
+
+_DOWN_S, _UP_S = 0.2, 0.236  # of a dribble: pushed down, and back up at 0.8 of the speed
+
+
+def dribble(people: People, person: int, path: Path, until_s: float, radius_m: float) -> None:
+    """Bounce a ball beside the right foot, one bounce in about 0.6 s, under the right hand."""
+    start_s, high_m = path.time_s, 0.5 * people.stature_m[person]
+    bounces = max(1, round((until_s - start_s) / 0.62))
+    every_s = (until_s - start_s) / bounces
+    push_s = every_s - _DOWN_S - _UP_S
+    fall = high_m - radius_m
+    up, down = fall / _UP_S - GRAVITY * _UP_S / 2, fall / _DOWN_S - GRAVITY * _DOWN_S / 2
+    times, hands = [], []
+    for begin_s in start_s + np.arange(bounces) * every_s:
+
+        def pushed(time_s, begin_s=begin_s):
+            u = np.clip((time_s - begin_s) / push_s, 0, 1)
+            rise = push_s * (up * u * (1 - u) ** 2 + down * u**2 * (1 - u))
+            return beside(people, person, time_s, 0.32, -0.3, high_m + rise)
+
+        path.carry(begin_s + push_s, pushed)
+        following = beside(people, person, begin_s + every_s, 0.32, -0.3, high_m)
+        path.bounce(begin_s + every_s, following, radius_m, _DOWN_S / (_DOWN_S + _UP_S))
+        for share in (0.0, 0.5, 1.0):
+            times.append(begin_s + share * push_s)
+            hands.append(path.at(times[-1]) + (0, 0, radius_m + 0.02))
+    people.reach(person, 1, times, hands, 0.2)
 
 
 class Bystanders:
@@ -124,7 +152,7 @@ class Bystanders:
         places = [np.array(seat[:2]) for seat in taken]
         for _ in range(count - len(taken)):
             places.append(self._stand_or_stroll(world, lines, places))
-        self._standing = range(self._first + len(taken), script.count)
+        self.standing = list(range(self._first + len(taken), script.count))
 
     def _stand_or_stroll(self, world: World, lines, taken) -> np.ndarray:
         rng = self._rng
@@ -158,7 +186,7 @@ class Bystanders:
         rng, period_s = self._rng, people.script.period_s
         for person in self._seated:
             people.sit(person)
-        for person in self._standing:
+        for person in self.standing:
             people.rest(person, str(rng.choice(["relaxed", "relaxed", "folded", "hands_on_hips", "hands_together"])))
             for time_s in np.arange(rng.uniform(0, 6), period_s - 4, rng.uniform(6, 12)):
                 gesture = (gestures.clap, gestures.cheer, gestures.point, gestures.look_around)[rng.integers(4)]
