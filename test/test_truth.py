@@ -132,7 +132,7 @@ def test_what_stands_in_an_activity_looks_the_same_along_the_flow(any_clip):
                      for image in (sample(there.color, grid(here) + flow), there.color))  # fmt: skip
     assert enough(scene, pixels.sum(), 200)
     # medians: shadows move, shine does too, and far texture is finer than pixels
-    assert not pixels.any() or np.median(warped) <= 3 and np.mean(warped) <= np.mean(still)
+    assert pixels.sum() < 200 or np.median(warped) <= 3 and np.mean(warped) <= np.mean(still)
 
 
 def test_points_of_moving_shapes_go_where_the_flow_says(clip):
