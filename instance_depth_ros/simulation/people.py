@@ -90,7 +90,7 @@ class People:
         both = {f"{name}_{side}": value for name, value in held.items() for side in "lr"}
         held = {name: value for name, value in {**held, **both, **values}.items() if name in CHANNELS}
         self._rests[person] = [held.get(name, 0.0) for name in CHANNELS]
-        self._forget()
+        self._forget(steps=True)
 
     def act(self, person: int, times_s, blend_s: float = 0.3, **values) -> None:
         """A gesture: each named channel goes smoothly through values at times_s, added to what else moves it.
@@ -103,7 +103,7 @@ class People:
     def jump(self, person: int, time_s: float, height_m: float) -> None:
         """Crouch, flight along a parabola with its top at time_s, landing; the feet leave the floor together."""
         self._jumps.add(person, time_s, height_m)
-        self._forget()
+        self._forget(steps=True)
 
     def sit(self, person: int, seat_m: float = 0.45) -> None:
         """Sits for the whole loop where the script lets him stand; the feet stay on the floor."""
@@ -115,8 +115,9 @@ class People:
         self._reaches.add(person, hand, times_s, points, blend_s)
         self._forget()
 
-    def _forget(self) -> None:
-        self._steps, self._known = None, {}
+    def _forget(self, steps=False) -> None:
+        self._known = {}
+        self._steps = None if steps else self._steps
 
     # where they are
 
