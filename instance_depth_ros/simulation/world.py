@@ -36,8 +36,8 @@ class Troupe(Protocol):
 class Filming:
     """Where cameras stand: how often each mount of paths.MOUNTS, how far from the action, through which lenses.
 
-    distance_m, height_m: (least, most); height_m None: that of the mount. focus: time_s -> (2,) where the action is;
-    None: among the actors.
+    distance_m, height_m: (least, most); of the action, and of most actors; height_m None: that of the mount.
+    focus: time_s -> (2,) where the action is; None: among the actors.
     """
 
     mounts: dict[str, float] = field(default_factory=lambda: {"hand": 0.4, "tripod": 0.35, "robot": 0.25})
