@@ -103,20 +103,19 @@ def sits_on(world) -> list[float]:
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     people, hit = people_of(world), np.zeros(1, np.int32)
+    pelvis = np.stack([people.joints(t)[:, PELVIS] for t in (1.0, 13.0, 29.0)])
+    sitting = (pelvis[..., 2] < 0.42 * people.stature_m).all(0) & (np.ptp(pelvis, axis=0).max(-1) < 0.1)
     found = []
-    moving = set(dancers_of(world))
-    for person, (joints, stature) in enumerate(zip(people.joints(1.0), people.stature_m, strict=True)):
-        if person not in moving and joints[PELVIS, 2] < 0.42 * stature:
-            above = joints[PELVIS] + (0, 0, 0.1)
-            down = mujoco.mj_ray(model, data, above, np.array([0, 0, -1.0]), None, 1, -1, hit)
-            found.append(above[2] - down)
+    for above in pelvis[0, sitting] + (0, 0, 0.1):
+        down = mujoco.mj_ray(model, data, above, np.array([0, 0, -1.0]), None, 1, -1, hit)
+        found.append(above[2] - down)
     return found
 
 
-@pytest.mark.parametrize("activity", ("room", "plaza", "dance"))
-def test_those_who_sit_have_a_seat_under_them(activity):
+@pytest.mark.parametrize(("activity", "scenes"), [("room", 4), ("plaza", 3), ("dance", 4)])
+def test_those_who_sit_have_a_seat_under_them(activity, scenes):
     seats = []
-    for seed in range(5):
+    for seed in range(scenes):
         seats += sits_on(activities.build(activity, np.random.default_rng(seed)))
     assert len(seats) >= 2
     np.testing.assert_allclose(seats, 0.45, atol=0.03)

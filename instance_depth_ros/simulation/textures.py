@@ -144,7 +144,10 @@ def sports_floor(rng, size=256):
 
 def wall(rng):
     """Plaster, bricks, tiles, wallpaper, panels or a painted wall."""
-    return (plain, bricks, tiles, stripes, planks, patches)[rng.choice(6, p=[0.46, 0.18, 0.12, 0.1, 0.09, 0.05])](rng)
+    muted = color(rng, saturation=(0, rng.uniform(0.05, 0.6)), value=(0.35, 0.95))
+    if rng.random() < 0.45:
+        return plain(rng, muted)
+    return (bricks, tiles, stripes, planks, patches)[rng.choice(5, p=[0.34, 0.22, 0.18, 0.16, 0.1])](rng)
 
 
 def curtain(rng, size=128):
@@ -253,7 +256,10 @@ def foliage(rng, size=128, autumn=0.15):
 def sky(rng, size=128, night=False):
     """Six stacked faces of a sky (6 * size, size, 3): a gradient from horizon to zenith with clouds; stars at night."""
     if night:
-        zenith, horizon = color(rng, (0.6, 0.72), (0.4, 0.9), (0.02, 0.1)), color(rng, (0, 1), (0.1, 0.6), (0.06, 0.3))
+        size *= 2  # stars are points
+        zenith = color(rng, (0.6, 0.7), (0.4, 0.9), (0.02, 0.1))
+        # the glow of a city, or the last of the day
+        horizon = color(rng, [(0.03, 0.11), (0.55, 0.68)][rng.integers(2)], (0.1, 0.6), (0.06, 0.3))
     else:
         zenith = color(rng, (0.52, 0.68), (0.05, 0.7), (0.2, 0.95))
         horizon = color(rng, (0, 1), (0, 0.25), (0.5, 1))

@@ -18,7 +18,7 @@ EYES = Filming({"hand": 0.45, "tripod": 0.3, "robot": 0.25}, (4.0, 14.0))
 def build(rng: np.random.Generator) -> World:
     """5 to 15 people on open ground to 80 m and more, day or night."""
     world = World(Stage(), np.array([60.0, 60.0]), night=rng.random() < 0.3, shadow_reach_m=22.0)
-    crowd_m = rng.uniform(6, 12)
+    crowd_m = rng.uniform(5, 11)
     world.filming = MAST if rng.random() < 0.75 else EYES
     if not world.night and rng.random() < 0.2:
         world.haze_m = rng.uniform(120, 300)
@@ -36,7 +36,7 @@ def build(rng: np.random.Generator) -> World:
     world.taken = [thing for thing in world.taken if thing not in lane]
     vehicles = _cars(world, rng, crowd_m, road)
     crowd = Crowd(world, rng, half=np.full(2, crowd_m))
-    people(crowd, rng, int(rng.integers(6, 16)), crowd_m, paths)
+    people(crowd, rng, int(rng.integers(7, 16)), crowd_m, paths)
     crowd.perform(0.2)
     if vehicles:
         world.troupes.append(Vehicles(world.script, *zip(*vehicles, strict=True)))

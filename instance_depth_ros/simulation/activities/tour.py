@@ -137,7 +137,7 @@ def _corridor(world: World, rng, crowd: Crowd, half, openings) -> None:
     props.hall(stage, rng, half, world.ceiling_m, True, False, (0, 0), openings, world.night)
     stage.headlight = (rng.uniform(0.35, 0.5), rng.uniform(0.1, 0.3))
     for x in (-0.6, 0.6):
-        stage.light((x * half[0], 0, world.ceiling_m - 0.1), (0, 0, -1), (0.2, 0.2, 0.19), False, fall=0.01)
+        stage.light((x * half[0], 0, world.ceiling_m - 0.1), (0, 0, -1), (0.3, 0.3, 0.28), False, fall=0.01)
     crowd.middle, crowd.half = np.zeros(2), half - 0.3
     y = 0.45 - half[1]
     for start in rng.uniform(-0.9, 0.1, rng.integers(1, 3)):
@@ -173,7 +173,7 @@ def _square(world: World, rng, crowd: Crowd, walk: Walk, aisle, door) -> None:
             stage.light(lamp, (0, 0, -1), (0.6, 0.55, 0.45), False, cutoff=75, fall=0.008)
     else:
         down = np.array([-rng.uniform(0.2, 0.8), rng.uniform(-0.5, 0.5), -1.0])
-        stage.light((x, 0, 30), down / np.linalg.norm(down), rng.uniform(0.3, 0.6, 1).repeat(3), True)
+        stage.light((x, 0, 30), down / np.linalg.norm(down), rng.uniform(0.25, 0.45, 1).repeat(3), True)
     crowd.middle, crowd.half = center, half
     crowd.sit(int(rng.integers(0, 3)))
     plaza.people(crowd, rng, int(rng.integers(4, 9)), 8.0)
