@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import av
 import cv2
@@ -221,10 +222,23 @@ CLIP = Clip("room", 3, "val", 1, 3, 5.0, 64, 48)
 EVERY = (*LAYERS, "classes", "static")
 
 
-def test_live_and_written_clips_agree(rendering, tmp_path):
-    other = Clip("room", 3, "val", 0, 2, 5.0, 64, 48)
-    assert not generate.write([other, CLIP], tmp_path, tuple(LAYERS), workers=1)
-    written, film = Sequence(tmp_path / CLIP.name), Film(CLIP)
+@pytest.fixture(scope="module")
+def simulated(rendering, tmp_path_factory):
+    """Where three clips were asked for, of which one could not be written; and what was said of that."""
+    folder = tmp_path_factory.mktemp("simulated")
+    bad, other = replace(CLIP, seed=4), replace(CLIP, view=0, frames=2)
+    (folder / f".{bad.name}.part").write_text("a file where a folder is wanted")
+    return folder, generate.write([bad, other, CLIP], folder, tuple(LAYERS), workers=1)
+
+
+def test_a_clip_that_fails_is_named_and_the_others_are_written(simulated):
+    folder, failed = simulated
+    assert list(failed) == ["room_0004_1"] and failed["room_0004_1"].endswith("Error)")
+    assert [len(sequence) for sequence in open_folder(folder)] == [2, 3]
+
+
+def test_live_and_written_clips_agree(simulated):
+    written, film = Sequence(simulated[0] / CLIP.name), Film(CLIP)
     assert written.about == film.about and written.camera == film.camera
     assert written.about["renderer"].startswith("MuJoCo") and written.intrinsics == film.intrinsics
     # a film's frames can be drawn in any order
@@ -289,14 +303,6 @@ def test_simulate_writes_shows_and_keeps(rendering, tmp_path, capsys):
     assert main(asked) == 0 and os.stat(sequence.folder / "frames.jsonl").st_mtime_ns == before
     assert main([*asked[:6], "4", *asked[7:]]) == 1
     assert "frames 3 instead of 4" in capsys.readouterr().err
-
-
-def test_a_clip_that_fails_is_named_and_the_others_are_written(rendering, tmp_path, capsys):
-    bad = Clip("room", 4, "val", 0, 2, 5.0, 64, 48)
-    (tmp_path / f".{bad.name}.part").write_text("a file where a folder is wanted")
-    good = Clip("room", 3, "val", 0, 2, 5.0, 64, 48)
-    failed = generate.write([bad, good], tmp_path, ("color",), workers=1)
-    assert list(failed) == [bad.name] and len(Sequence(tmp_path / good.name)) == 2
 
 
 def test_ctrl_c_ends_it_and_the_same_command_goes_on(rendering, tmp_path):
