@@ -34,10 +34,15 @@ def _moved(scene, here, there) -> np.ndarray:
     points = _points(here.intrinsics).copy()
     np.divide(1, here.depth_m.reshape(-1), out=points[3], where=np.isfinite(here.depth_m).reshape(-1))
     where = _between(here, there, None) @ points
-    moving = np.flatnonzero(np.append(scene.moves, False)[here.surface.reshape(-1)])
+    geoms = np.flatnonzero(scene.moves)
+    place = np.full(len(scene.moves) + 1, -1)
+    place[geoms] = np.arange(len(geoms))
+    of = place[here.surface.reshape(-1)]
+    moving = np.flatnonzero(of >= 0)
     if len(moving):
-        geoms, of = np.unique(here.surface.reshape(-1)[moving], return_inverse=True)
-        where[:, moving] = np.einsum("nij,jn->in", _between(here, there, geoms)[of], points[:, moving])
+        share = points[:, moving]
+        rows = _between(here, there, geoms).reshape(-1, 12).T.take(of[moving], 1).reshape(3, 4, -1)
+        where[:, moving] = (rows * share).sum(1)
     return (where[:2] / where[2]).reshape(2, height, width) - np.indices(
         (height, width),
         np.float32,
@@ -68,16 +73,16 @@ def _between(here, there, geoms) -> np.ndarray:
 
 def _valid(here, there, forward: np.ndarray, back: np.ndarray) -> np.ndarray:
     height, width = here.depth_m.shape
-    pixels = np.flatnonzero(np.isfinite(here.depth_m))
-    right, down = np.rint(forward.reshape(2, -1)[:, pixels]).astype(np.int32)
-    u, v = pixels % width + right, pixels // width + down
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    pixels, right, down = pixels[inside], right[inside], down[inside]
-    target = pixels + down * width + right
-    back_right, back_down = back.reshape(2, -1)[:, target]
+    right, down = np.rint(forward)
+    rows, columns = np.indices((height, width), np.float32)
+    u, v = columns + right, rows + down
+    pixels = np.flatnonzero((u >= 0) & (u < width) & (v >= 0) & (v < height) & np.isfinite(here.depth_m))
+    right, down = right.take(pixels), down.take(pixels)
+    target = pixels + (down * width + right).astype(np.int32)
+    back_right, back_down = back.reshape(2, -1).take(target, 1)
     valid = np.zeros(height * width, bool)
     valid[pixels] = (
-        (here.surface.reshape(-1)[pixels] == there.surface.reshape(-1)[target])
+        (here.surface.take(pixels) == there.surface.take(target))
         & (np.abs(back_right + right) < _RETURNS_PX)
         & (np.abs(back_down + down) < _RETURNS_PX)
     )
