@@ -252,16 +252,14 @@ class People:
         swing = (gait * (0.42 + 0.3 * run) * self._swing)[:, None] * np.sin(legs)
         raised = pair("lift") + swing + 0.02 * idle[:, :2]
         bent = pair("elbow") + (1.1 * run * self._swing)[:, None] + 0.35 * swing.clip(0)
-        hands, elbows, hinges = self._arms(
-            time_s, shoulders, raised, pair("spread"), bent, pair("roll") + 0.25 * run[:, None], c_forward, c_left, c_up
-        )
+        chest_frame, pelvis_frame = np.stack([c_left, c_up, c_forward], -1), np.stack([p_left, p_up, p_forward], -1)
+        inward = pair("roll") + 0.25 * run[:, None]
+        trunk = neck, head, chest_frame
+        hands, elbows, hinges = self._arms(time_s, shoulders, raised, pair("spread"), bent, inward, trunk)
         lower = _unit(hands - elbows)
         wrists = elbows + FOREARM_L * h3 * lower
 
         centers, rotations = np.zeros((n, len(WEARS), 3)), np.zeros((n, len(WEARS), 3, 3))
-        chest_frame, pelvis_frame = (
-            np.stack(axes, -1) for axes in ((c_left, c_up, c_forward), (p_left, p_up, p_forward))
-        )
         rotations[:, [HEAD, HAIR]] = np.stack([h_left, h_up, h_forward], -1)[:, None]
         rotations[:, CHEST], rotations[:, PELVIS] = chest_frame, pelvis_frame
         middle_up, middle_forward = _unit(p_up + c_up), _unit(p_forward + c_forward)
@@ -307,9 +305,10 @@ class People:
     def _sole_m(self):
         return SOLE * self.stature_m * self.build
 
-    def _arms(self, time_s, shoulders, lift, spread, bent, roll, forward, left, up):
+    def _arms(self, time_s, shoulders, lift, spread, bent, roll, trunk):
         """Hands, elbows and the axes of the elbows (people, 2, 3), by angles, or where hands are told to be."""
         h = self.stature_m[:, None, None]
+        left, up, forward = np.moveaxis(trunk[2], -1, 0)
         aside = _SIDES * left[:, None]
         c, s = np.cos(lift)[..., None], np.sin(lift)[..., None]
         hang, ahead = s * forward[:, None] - c * up[:, None], c * forward[:, None] + s * up[:, None]
@@ -322,17 +321,30 @@ class People:
         hands = elbows + GRIP_L * h * (np.cos(bent) * upper + np.sin(bent) * fold)
         hinges = np.cross(upper, fold)
         points, weights = self._reaches.at(time_s)
-        if weights.any():
-            w = weights[..., None]
-            told = hands + (points - hands) * w
-            out = 0.7 * aside - 0.6 * up[:, None] - 0.4 * forward[:, None]
-            pole = (1 - w) * _unit(elbows - shoulders) + w * out
-            bones = UPPER_ARM_L * h, GRIP_L * h
-            bows, reached = _two_bones(shoulders, told, *bones, pole)
-            busy = w > 0
-            elbows, hands = np.where(busy, bows, elbows), np.where(busy, reached, hands)
-            hinges = np.where(busy, _unit(np.cross(bows - shoulders, reached - bows)), hinges)
-        return hands, elbows, hinges
+        w = weights[..., None]
+        told = self._clear(hands + (points - hands) * w, trunk)
+        out = 0.7 * aside - 0.6 * up[:, None] - 0.4 * forward[:, None]
+        bows, reached = _two_bones(
+            shoulders, told, UPPER_ARM_L * h, GRIP_L * h, (1 - w) * _unit(elbows - shoulders) + w * out
+        )
+        return reached, bows, _unit(np.cross(bows - shoulders, reached - bows) + 1e-3 * hinges)
+
+    def _clear(self, hands, trunk) -> np.ndarray:
+        """Hands (people, 2, 3) pushed out of the own trunk, to the front, and out of the own head."""
+        neck, head, frame = trunk
+        h, wide = self.stature_m[:, None, None], (self.build * self.stature_m)[:, None]
+        local = np.einsum("nsk,nkl->nsl", hands - neck[:, None], frame)
+        side, front = 0.105 * wide + 0.022 * h[..., 0], 0.068 * wide + 0.022 * h[..., 0]
+        # an ellipse round the trunk, its middle moved back, so that out is rather to the front than to the back
+        x, z = local[..., 0] / side, (local[..., 2] + front) / (2 * front)
+        far = np.hypot(x, z) + 1e-6
+        beside = ease((0.06 - np.abs(local[..., 1] / h[..., 0] + 0.15) + 0.13) / 0.06)
+        grow = 1 + (_beyond(far) / far - 1) * beside
+        local = np.stack([local[..., 0] * grow, local[..., 1], (local[..., 2] + front) * grow - front], -1)
+        hands = neck[:, None] + np.einsum("nsl,nkl->nsk", local, frame)
+        away = (hands - head[:, None]) / (0.085 * h)
+        far = np.linalg.norm(away, axis=-1, keepdims=True) + 1e-6
+        return head[:, None] + away * 0.085 * h * _beyond(far) / far
 
     def _turn_of_head(self, time_s, headings):
         steps = self._gaze.shape[1]
@@ -405,6 +417,11 @@ def _least(values, blend):
     """A smooth minimum over the last axis, a little below the least."""
     low = values.min(-1, keepdims=True)
     return low[..., 0] - blend[..., 0] * np.log(np.exp((low - values) / blend).sum(-1))
+
+
+def _beyond(far):
+    """A smooth maximum of far and 1."""
+    return (far + 1 + np.sqrt((far - 1) ** 2 + 0.004)) / 2
 
 
 def _unit(vectors) -> np.ndarray:

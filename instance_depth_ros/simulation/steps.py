@@ -33,18 +33,17 @@ class Footsteps:
         self.period_s = script.period_s
         grid = [script.at(t) for t in script.times_s]
         places, headings, velocities = (np.stack([g[i][actors] for g in grid], 1) for i in range(3))
-        feet = []
-        self._phase = []
+        feet, phases = [], []
         for i in range(len(actors)):
             walk = _Walk(script, places[i], headings[i], velocities[i], stature_m[i], width_m[i], start[i])
-            self._phase.append(walk.phase)
-            for side in (0, 1):
-                stances = walk.stances(side)
-                for flight in flights[i]:
-                    for loop in (-1, 0, 1):
-                        stances = walk.fly(stances, side, *(t + loop * self.period_s for t in flight))
-                feet.append(_rolls(stances, stature_m[i]))
-        self._phase = np.stack(self._phase)
+            phases.append(walk.phase)
+            pair = [walk.stances(side) for side in (0, 1)]
+            for up_s, down_s in flights[i]:
+                for loop_s in np.array([-1, 0, 1]) * self.period_s:
+                    pair = [walk.fly(pair[side], side, up_s + loop_s, down_s + loop_s) for side in (0, 1)]
+            walk.uncross(*pair)
+            feet += [_rolls(rows, stature_m[i]) for rows in pair]
+        self._phase = np.stack(phases)
         longest = max(len(foot) for foot in feet)
         # beyond the last stance nothing happens
         feet = [np.concatenate([f, np.tile(_LATER, (longest - len(f), 1))]) for f in feet]
@@ -169,6 +168,19 @@ class _Walk:
         off = np.concatenate([change - half, [middle[-1] + 0.3]])
         return self.within_reach(self._stance(side, land, off), side)
 
+    def uncross(self, left, right) -> None:
+        """Move feet that stand at the same time apart, so that the left one is to the left."""
+        lands = np.maximum(left[:, None, LAND], right[None, :, LAND])
+        offs = np.minimum(left[:, None, OFF], right[None, :, OFF])
+        a, b = np.nonzero(lands < offs)
+        heading = self._read(self.headings, (lands + offs)[a, b] / 2)
+        aside = np.stack([-np.sin(heading), np.cos(heading)], -1)
+        for _ in range(4):
+            apart = ((left[a] - right[b])[:, X : Y + 1] * aside).sum(-1)
+            push = aside * np.maximum(0.085 * self.stature_m - apart, 0)[:, None] / 2
+            np.add.at(left[:, X : Y + 1], a, push)
+            np.add.at(right[:, X : Y + 1], b, -push)
+
     def fly(self, rows, side, up_s, down_s) -> np.ndarray:
         """The stances of one who jumps from up_s to down_s, off both feet and onto both."""
         before = rows[(rows[:, OFF] < up_s) | (rows[:, LAND] < up_s - 0.12)].copy()
@@ -204,8 +216,9 @@ def _rolls(rows, stature_m) -> np.ndarray:
     step = np.diff(rows[:, X : Y + 1], axis=0)
     ahead = np.cos(rows[:-1, YAW]) * step[:, 0] + np.sin(rows[:-1, YAW]) * step[:, 1]
     stride, run = np.clip(ahead / (0.8 * stature_m), 0, 1), rows[1:, RUN]
-    rows[:-1, HEEL] = 0.8 * stride
-    rows[1:, TOE] = stride * (0.3 - 0.2 * run)
+    flies = rows[1:, LIFT] == 0
+    rows[:-1, HEEL] = np.where(flies, 0.7, 0.8 * stride)
+    rows[1:, TOE] = np.where(flies, -0.4, stride * (0.3 - 0.2 * run))
     lift = stature_m * (0.02 + 0.025 * np.clip(np.linalg.norm(step, axis=-1) / stature_m, 0, 1) + 0.07 * run)
     rows[1:, LIFT] = np.where(np.isnan(rows[1:, LIFT]), lift, rows[1:, LIFT])
     return rows
