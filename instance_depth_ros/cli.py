@@ -104,7 +104,7 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--split", choices=config.SPLITS, help="the clips of a frozen split; those that are there are kept"
     )
-    what.add_argument("--sheet", action="store_true", help="activities.png: a picture of each activity")
+    what.add_argument("--sheet", action="store_true", help="activities.jpg: a picture of each activity")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the sequences go, each a folder")
     parser.add_argument("--preview", action="store_true", help="an MP4 of each, too: colour, depth, ids and flow")
     parser.add_argument("--without", type=_folders, default=(), metavar="LIST", help="leave out: " + ",".join(LEFT_OUT))
