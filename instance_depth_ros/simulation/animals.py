@@ -58,9 +58,9 @@ class Animals:
         self._kept = (self._sizes_m > 0).all(-1)
         self.geoms_each = self._kept.sum(1).tolist()
 
-        # an actor's place is the middle between nose and rump; the hind feet do not slip sideways
+        # an actor's place is the middle between nose and rump
         self._ahead = h * [(kind.ends[0] - kind.ends[1]) / 2 for kind in kinds]
-        course = self._course = Course(script, actors, self._length / 2 + self._ahead)
+        course = self._course = Course(script, actors, [kind.trail_m for kind in kinds])
         self._rest = self._rest_m(np.array([plan.lies_ahead for plan in plans]))
         self.footfalls = Footfalls(course, self._rest, h)
         self._moods = self._decide(rng, script, course, np.array([kind.grazes for kind in kinds]))
@@ -188,11 +188,18 @@ class Animals:
         tilt = np.arctan2((gap * ahead).sum(-1), gap[..., 2])
         front = ends > 0
         flex = np.where(front, 1.0, 0.5) * air
-        angle = np.where(self.lying[:, None], self._folded(front), self._lean + 0.5 * tilt + flex)[..., None]
+        angle = np.where(
+            self.lying[:, None], self._folded(front), self._lean + np.where(front, 0.8, 0.5) * tilt + flex
+        )[..., None]
         ankle = foot + cannon * (np.sin(angle) * ahead + np.cos(angle) * up)
         reach = ankle - root
         distance = np.clip(np.linalg.norm(reach, axis=-1, keepdims=True), 1e-6, None)
         axis = reach / distance
+        # a leg is never quite stretched: rather its foot comes off the ground
+        last = 0.05 * (upper + lower)
+        over = np.maximum(distance - 19 * last, 0)
+        distance = distance - over + last * np.tanh(over / last)
+        ankle, foot = root + distance * axis, foot + (root + distance * axis - ankle)
         along = (upper**2 - lower**2 + distance**2) / (2 * distance)
         bend = np.sqrt(np.maximum(upper**2 - along**2, 0))
         # elbows point back, stifles ahead
@@ -261,14 +268,12 @@ class Animals:
         self._ornaments(center, along, side, poll, face, brow, cheek)
 
         swing = 0.35 * np.sin(self._beat * time_s + self._began)
-        hang = _raise(-ahead, np.full(n, -0.9)) + 0.3 * swing[:, None] * right
-        tip = _raise(-ahead, np.full(n, -1.4)) + 0.6 * swing[:, None] * right
-        start = point(-0.5 * length - 0.13 * h, back - 0.2 * depth)
-        lies_low = np.where(self.lying, 0.02, 1)[:, None]
-        hang, tip = (
-            _unit(hang * (1, 1, 0) + hang * (0, 0, 1) * lies_low),
-            _unit(tip * (1, 1, 0) + tip * (0, 0, 1) * lies_low),
-        )
+        hang = _raise(-ahead, np.full(n, -1.1)) + 0.3 * swing[:, None] * right
+        tip = _raise(-ahead, np.full(n, -1.45)) + 0.6 * swing[:, None] * right
+        # the tail of one that lies is laid round its flank
+        flat, side_m = self.lying[:, None], -right - 0.15 * up
+        hang, tip = _unit(np.where(flat, side_m - 0.3 * ahead, hang)), _unit(np.where(flat, ahead + 0.2 * side_m, tip))
+        start = point(-0.5 * length - 0.13 * h, back - 0.2 * depth - np.where(self.lying, 0.2 * depth, 0))
         half = 0.25 * self._tail[:, None]
         center[:, TAIL_ROOT], along[:, TAIL_ROOT] = start + half * hang, hang
         center[:, TAIL_TIP], along[:, TAIL_TIP] = start + 2 * half * hang + half * tip, tip

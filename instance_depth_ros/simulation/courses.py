@@ -49,7 +49,7 @@ def _tractrix(steps: np.ndarray, trail_m: np.ndarray) -> np.ndarray:
         return headings
     began = np.argmax(np.linalg.norm(steps, axis=-1) > 0.005, axis=1)
     link = steps[np.arange(len(steps)), began]
-    for _ in range(3):  # rounds: what the first began with is forgotten
+    for _ in range(4):  # rounds: what the first began with is forgotten
         for index in range(steps.shape[1]):
             link = link * (trail_m / np.maximum(np.linalg.norm(link, axis=-1), 1e-9))[:, None]
             headings[:, index] = np.arctan2(link[:, 1], link[:, 0])

@@ -29,7 +29,7 @@ class Footfalls:
         speed = smooth((np.linalg.norm(steps, axis=-1) + np.abs(turns) * reach)[..., None] * RATE_HZ, 0.3)[..., 0]
         # speeds of like gaits grow with the root of the leg's length (Alexander and Jayes 1983)
         swift = np.maximum(speed, 0) / np.sqrt(9.81 * withers_m[:, None])
-        stride_m = withers_m[:, None] * np.clip(0.5 + 1.1 * swift, 0.5, 1.3)
+        stride_m = withers_m[:, None] * np.clip(0.45 + 1.05 * swift, 0.45, 1.25)
         self._swing = np.clip(0.3 + 0.45 * (swift - 0.25), 0.3, 0.5)
         trot = np.clip((swift - 0.45) / 0.2, 0, 1)
         rate = np.maximum(speed, 0) / stride_m / RATE_HZ

@@ -31,7 +31,7 @@ PLANS = {
         (0.24, 0.31, 0.30), (0.24, 0.29, 0.30), 0.74, 0.70, 0.1, (0.075, 0.036, 0.02), (0.036, 0.02, 0.026), 0.1
     ),
     "pawed": Plan(
-        (0.34, 0.33, 0.10), (0.33, 0.34, 0.20), 0.70, 0.72, 0.55, (0.13, 0.075, 0.05), (0.10, 0.04, 0.06), 0.5
+        (0.34, 0.33, 0.10), (0.33, 0.34, 0.20), 0.70, 0.72, 0.55, (0.13, 0.075, 0.05), (0.10, 0.04, 0.06), 0.36
     ),
     "heavy": Plan(
         (0.34, 0.32, 0.10), (0.34, 0.32, 0.10), 0.70, 0.70, 0.0, (0.12, 0.10, 0.085), (0.10, 0.04, 0.095), 0.5
@@ -69,8 +69,13 @@ class Species:
     @property
     def ends(self) -> tuple[float, float]:
         """How far nose and rump are from the middle between shoulder and hip."""
-        nose = 0.5 * self.length + self.neck[0] * cos(self.raised) + 0.65 * self.head[0]
-        return nose, 0.5 * self.length + 0.16
+        nose = 0.5 * self.length + self.neck[0] * cos(self.raised) + 0.65 * self.head[0] + 0.35 * self.trunk
+        return nose, 0.5 * self.length + 0.18 + 0.22 * self.tail
+
+    @property
+    def trail_m(self) -> float:
+        """From the middle of its disc back to the point of the body about which it turns."""
+        return 0.6 * self.withers_m * (0.5 * self.length + (self.ends[0] - self.ends[1]) / 2)
 
     @property
     def radius_m(self) -> float:

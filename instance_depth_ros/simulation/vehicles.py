@@ -149,9 +149,9 @@ def _hand_cart(body: _Body, rng) -> None:
     middle = _PUSHED_M
     body.box((middle, 0, 0.21), (0.5, 0.32, 0.025), rng.choice([paint, wood]))
     for y in (0.29, -0.29):
-        body.pole((middle - 0.48, y, 0.22), (middle - 0.55, y, 1.0), 0.017, silver)
-    body.pole((middle - 0.55, 0.29, 1.0), (middle - 0.55, -0.29, 1.0), 0.02, dark)
-    body.pole((middle - 0.51, 0.29, 0.6), (middle - 0.51, -0.29, 0.6), 0.014, silver)
+        body.pole((middle - 0.48, y, 0.22), (middle - _BAR_M, y, 1.0), 0.017, silver)
+    body.pole((middle - _BAR_M, 0.29, 1.0), (middle - _BAR_M, -0.29, 1.0), 0.02, dark)
+    body.pole((middle - 0.56, 0.29, 0.6), (middle - 0.56, -0.29, 0.6), 0.014, silver)
     x, top = middle - 0.42, 0.235
     while x < middle + 0.3:
         half = rng.uniform((0.14, 0.16, 0.1), (0.22, 0.29, 0.28))
@@ -251,12 +251,12 @@ class Kind:
     trail_m: float
 
 
-_PUSHED_M = 0.95  # from a pusher to the middle of his cart
+_PUSHED_M, _BAR_M = 1.1, 0.64  # from the middle of a hand cart back to its pusher, and to its bar
 KINDS = {
     "car": Kind(_car, 2.55, 1.35),
     "van": Kind(_van, 2.85, 1.65),
     "golf_cart": Kind(_golf_cart, 1.4, 0.78),
-    "hand_cart": Kind(_hand_cart, 1.5, 0.0),
+    "hand_cart": Kind(_hand_cart, 1.65, 0.0),
     "delivery_robot": Kind(_delivery_robot, 0.5, 0.2),
     "pallet_mover": Kind(_pallet_mover, 0.85, 0.4),
     "forklift": Kind(_forklift, 2.0, 0.85),
@@ -310,11 +310,11 @@ class Vehicles:
 
 
 def grips(script, actor: int, time_s: float) -> np.ndarray:
-    """(2, 3): where the left and the right hand of one who pushes a hand cart are."""
+    """(2, 3): where the hands of one who pushes a hand cart are, on its bar; left, right."""
     places, headings, _ = script.at(time_s)
     ahead = np.array([np.cos(headings[actor]), np.sin(headings[actor])])
-    bar, left = places[actor] + (_PUSHED_M - 0.55) * ahead, 0.22 * np.array([-ahead[1], ahead[0]])
-    return np.array([[*(bar + left), 1.02], [*(bar - left), 1.02]])
+    bar, left = places[actor] + (_PUSHED_M - _BAR_M) * ahead, 0.22 * np.array([-ahead[1], ahead[0]])
+    return np.array([[*(bar + left), 1.05], [*(bar - left), 1.05]])
 
 
 def _about(axis: int, angles: np.ndarray) -> np.ndarray:

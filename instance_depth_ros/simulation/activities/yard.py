@@ -23,9 +23,9 @@ def build(rng: np.random.Generator) -> World:
 
 def warehouse(rng) -> World:
     """Racks along the walls, pallets in the middle, a marked lane round them."""
-    half = np.array([rng.uniform(8.5, 11), rng.uniform(11, 22)])
+    half = np.array([rng.uniform(8.5, 11), rng.uniform(12, 22)])
     world = World(Stage(), half, ceiling_m=rng.uniform(5.5, 8.5), night=rng.random() < 0.3)
-    stage, block = world.stage, np.array([rng.uniform(0.8, 1.4), half[1] - 6.5])
+    stage, block = world.stage, np.array([rng.uniform(0.8, 1.4), half[1] - 7.6])
     image, period = textures.ground(rng, "concrete") if rng.random() < 0.7 else textures.sports_floor(rng)
     stage.floor(60, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)))
     props.hall(stage, rng, half, world.ceiling_m, False, False)
@@ -43,7 +43,7 @@ def warehouse(rng) -> World:
     crew = Crew(world, rng)
     crew.ride(lane, [str(kind) for kind in rng.choice(kinds, rng.integers(2, 5))])
     for _ in range(rng.integers(1, 4)):
-        crew.park(str(rng.choice(kinds[:2] + ["rover", "golf_cart"])), block[1] + 3.5)
+        crew.park(str(rng.choice(kinds[:2] + ["rover", "golf_cart"])))
     crew.work(int(rng.integers(3, 7)), half - 1.6, child_share=0.0)
     _cones(world, rng, half)
     return world
@@ -105,13 +105,13 @@ class Crew:
         self.kinds.append(kind)
         self.actors.append(self.world.script.stand(place, yaw, 0.45 * radius))
 
-    def park(self, kind: str, beyond_m: float) -> None:
-        """Somewhere free at the ends of the hall."""
-        radius, half = KINDS[kind].radius_m, self.world.half
-        for _ in range(30):
-            place = self.rng.uniform(-1, 1, 2) * (half - radius - 1.5)
-            if abs(place[1]) > beyond_m and self.world.free(place, radius):
-                self.stop(kind, place, self.rng.uniform(-np.pi, np.pi))
+    def park(self, kind: str) -> None:
+        """Along a wall at an end of the hall."""
+        half, radius = self.world.half, KINDS[kind].radius_m
+        for _ in range(20):
+            place = np.array([self.rng.uniform(-1, 1) * (half[0] - 4), self.rng.choice([-1, 1]) * (half[1] - 1.3)])
+            if self.world.free(place, 1.1 * radius):
+                self.stop(kind, place, self.rng.choice([0, np.pi]) + self.rng.normal(0, 0.05))
                 return
 
     def ride(self, lane, kinds: list[str]) -> None:
@@ -248,15 +248,19 @@ def _stack(stage: Stage, rng, place, floor: float, height: float) -> None:
 
 
 def _cones(world: World, rng, half) -> None:
-    """Traffic cones 0.5 m high, and a barrier."""
+    """Traffic cones 0.5 m high where nobody ever comes."""
     orange, white = world.stage.material((235, 85, 20)), world.stage.material((240, 240, 240))
-    for _ in range(rng.integers(0, 6)):
+    rings = (
+        (0.02, 0.02, 0.2, orange),
+        (0.12, 0.08, 0.11, orange),
+        (0.27, 0.08, 0.08, white),
+        (0.42, 0.08, 0.05, orange),
+    )
+    ways = np.stack([world.script.at(time_s)[0] for time_s in world.script.times_s[::8]])
+    clear_m = np.array(world.script.radius_m) + 0.5
+    for _ in range(rng.integers(0, 8)):
         place = world.spot(rng, 0.3, half - 0.5)
-        if place is not None:
-            for level, radius, look in (
-                (0.02, 0.2, orange),
-                (0.12, 0.11, orange),
-                (0.27, 0.08, white),
-                (0.42, 0.05, orange),
-            ):
-                world.stage.cylinder((*place, level), radius, 0.02 if level < 0.05 else 0.08, look)
+        if place is not None and (np.linalg.norm(ways - place, axis=-1) > clear_m).all():
+            world.taken.append((*place, 0.3))
+            for level, tall, radius, look in rings:
+                world.stage.cylinder((*place, level), radius, tall, look)

@@ -43,21 +43,21 @@ class Pen:
 
 def build(rng: np.random.Generator) -> World:
     """Visitors on a path along y = 0, enclosures beyond the fence at +y; the camera is among the visitors."""
-    path_half = np.array([rng.uniform(5.5, 7.5), rng.uniform(2.9, 3.5)])
+    path_half = np.array([rng.uniform(6.5, 8.5), rng.uniform(2.9, 3.5)])
     world = World(Stage(), path_half, night=rng.random() < 0.25)
     two = rng.random() < 0.45
     herds = [HERDS[i] for i in rng.choice(len(HERDS), 2 if two else 1, replace=False)]
     largest = max(SPECIES[name].radius_m for species, *_ in herds for name in species)
     front, wide = path_half[1], path_half[0] / len(herds)
     moat_m = rng.uniform(1.6, 2.2) if rng.random() < 0.3 else 0.0
-    zone_m = np.clip(2 * largest + rng.uniform(1.4, 2.4), 3.6, 6.0)
+    zone_m = np.clip(2 * largest + rng.uniform(1.8, 3.0), 3.6, 6.8)
     deep_m = moat_m + zone_m + YARD_M
     _grounds(world, rng, path_half, front, deep_m)
     _fences(world, rng, path_half[0], front, deep_m, moat_m, not all(tame for *_, tame in herds), two)
     cast, keeper = [], None
     for index, (species, (least, most), tame) in enumerate(herds):
         center = np.array([(2 * index + 1) * wide - path_half[0], front + moat_m + zone_m / 2])
-        pen = Pen(center, np.array([wide - 0.3, zone_m / 2 - 0.1]))
+        pen = Pen(center, np.array([wide - 0.5, zone_m / 2 - 0.15]))
         count = int(rng.integers(least, most + 1)) if not two else int(rng.integers(2, max(3, most)))
         cast += _herd(world, rng, pen, species, count)
         food = pens.furnish(world, rng, center + (0, zone_m / 2 + YARD_M / 2), (wide - 0.4, YARD_M / 2), not tame)
@@ -152,29 +152,32 @@ def _fences(
     if moat_m:
         lines.append(np.array([(-wide, front + moat_m), (wide, front + moat_m)]))
     for a, b in lines:
-        world.taken += [(*place, 0.25) for place in np.linspace(a, b, int(np.linalg.norm(b - a) / 0.6) + 1)]
-    pens.sign(stage, rng, (rng.uniform(-0.7, 0.7) * wide, front - 0.12))
+        world.taken += [(*place, 0.4) for place in np.linspace(a, b, int(np.linalg.norm(b - a) / 0.6) + 1)]
+    pens.sign(stage, rng, (rng.uniform(-0.7, 0.7) * wide, front + 0.14))
 
 
 def _herd(world: World, rng, pen: Pen, species, count: int) -> list[tuple[str, int, bool]]:
     """(species, actor, lying) of animals that roam each in its part of the enclosure, stand or lie."""
     names = [str(species[i % len(species)]) for i in range(count)]
     radii = np.array([SPECIES[name].radius_m for name in names])
-    while len(names) > 1 and 2.3 * radii.sum() > 2 * pen.half[0]:
-        names, radii = names[:-1], radii[:-1]
-    edges = pen.center[0] + pen.half[0] * (2 * np.concatenate([[0], np.cumsum(radii)]) / radii.sum() - 1)
+    rests = rng.random(count) < 0.35
+    rests[rng.integers(count)] = False
+    room_m = 2 * radii * np.where(rests, 1.05, 1.5)
+    while len(names) > 1 and room_m[: len(names)].sum() > 2 * pen.half[0]:
+        names.pop()
+    shares = room_m[: len(names)] / room_m[: len(names)].sum()
+    edges = pen.center[0] + pen.half[0] * (2 * np.concatenate([[0], np.cumsum(shares)]) - 1)
     cast = []
-    for name, radius, left, right in zip(names, radii, edges[:-1], edges[1:], strict=True):
-        center = np.array([(left + right) / 2, pen.center[1]])
-        room = np.maximum([(right - left) / 2 - radius, pen.half[1] - radius], 0.05)
-        rests = rng.random()
-        if rests < 0.3:
-            place = center + rng.uniform(-1, 1, 2) * room
-            lying = bool(rests < 0.18 and SPECIES[name].plan in ("hoofed", "pawed"))
-            cast.append((name, world.script.stand(place, rng.uniform(-np.pi, np.pi), radius), lying))
+    for name, rest, left, right in zip(names, rests, edges[:-1], edges[1:], strict=False):
+        kind, center = SPECIES[name], np.array([(left + right) / 2, pen.center[1]])
+        room = np.maximum([(right - left) / 2 - kind.radius_m, pen.half[1] - kind.radius_m], 0)
+        if rest or room.min() < kind.trail_m:
+            place, lying = center + rng.uniform(-1, 1, 2) * room, rng.random() < 0.55
+            lying = bool(lying and kind.plan in ("hoofed", "pawed"))
+            cast.append((name, world.script.stand(place, rng.uniform(-np.pi, np.pi), kind.radius_m), lying))
         else:
-            way = _roam(rng, center, room, SPECIES[name].brisk_m_s, world.script.period_s)
-            cast.append((name, world.script.walk(*way, radius), False))
+            way = _roam(rng, center, room, kind.brisk_m_s, world.script.period_s)
+            cast.append((name, world.script.walk(*way, kind.radius_m), False))
     return cast
 
 
@@ -220,12 +223,12 @@ def _visitors(crowd: Crowd, rng, count: int, front: float) -> None:
     """Some at the fence, in families, some who come, look, and go, some who pass."""
     wide = crowd.half[0]
     walkers = int(rng.integers(1, max(2, count // 2 + 1)))
-    slots = rng.permutation(np.arange(-0.75 * wide, 0.75 * wide, 2.1))
+    slots = rng.permutation(np.arange(-0.8 * wide, 0.7 * wide, 2.9))
     left = count - walkers
     for x in slots:
         family = min(left, int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25])))
         for index in range(family):
-            place = np.array([x + 0.62 * index, front - rng.uniform(0.65, 0.85)])
+            place = np.array([x + 0.9 * index, front - rng.uniform(0.65, 0.85)])
             crowd.stand(place, np.pi / 2 + rng.normal(0, 0.25), _watches(rng))
         left -= family
         if left <= 0:
@@ -235,16 +238,14 @@ def _visitors(crowd: Crowd, rng, count: int, front: float) -> None:
         lane, x = front - rng.uniform(1.6, 2.3), free[index % len(free)]
         start = rng.choice([-1, 1]) * wide
         way = [(start, lane), (x, lane), (x + 0.2, front - 0.75)] if index % 2 else [(-wide, lane), (wide, lane)]
-        crowd.go(np.array(way), rng.uniform(0.8, 1.25))
+        crowd.go([np.array(way)], rng.uniform(0.8, 1.25))
 
 
 def _watches(rng):
     """One who stands at the fence: points, takes pictures, waves, leans, looks about."""
 
     def act(people: People, person: int) -> None:
-        people.rest(
-            person, str(rng.choice(["relaxed", "hands_together", "hands_on_hips", "folded"], p=[0.55, 0.2, 0.1, 0.15]))
-        )
+        people.rest(person, str(rng.choice(["relaxed", "hands_together", "folded"], p=[0.6, 0.25, 0.15])))
         time_s = rng.uniform(0, 3)
         while time_s < people.script.period_s - 6:
             what = rng.choice(["point", "picture", "wave", "look", "lean"], p=[0.25, 0.25, 0.1, 0.25, 0.15])
