@@ -79,10 +79,10 @@ def _stacked(arrays: list):
     return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else arrays
 
 
-def open_clips(source: str | Path, layers: Iterable[str]) -> Written | Live:
-    """A folder of sequences, or live:NAME, a split that workers draw without end."""
+def open_clips(source: str | Path, layers: Iterable[str], share: tuple[int, int] = (0, 1)) -> Written | Live:
+    """A folder of sequences, or live:NAME, a split that workers draw without end; share: as of Live."""
     name = str(source)
-    return Live(name[len(LIVE) :], layers) if name.startswith(LIVE) else Written(source, layers)
+    return Live(name[len(LIVE) :], layers, share=share) if name.startswith(LIVE) else Written(source, layers)
 
 
 class Written:
@@ -112,18 +112,19 @@ def _start(length: int, frames: int, rng: np.random.Generator | None) -> int:
 class Live:
     """A split that workers draw without end, beyond its last seed; iterating gives whole clips.
 
-    workers: processes; 0: one a core. first: number of the scene to begin with. count: how many were given so far.
-    Workers hold back when nobody takes; an error in one is raised by who takes; close() ends them. A context.
+    workers: processes; 0: one a core. share: (which, of how many) parts of the scenes. count: how many were given so
+    far. Workers hold back when nobody takes; an error in one is raised by who takes; close() ends them. A context.
     """
 
-    def __init__(self, split: str, layers: Iterable[str], workers: int = 0, first: int = 0):
+    def __init__(self, split: str, layers: Iterable[str], workers: int = 0, share: tuple[int, int] = (0, 1)):
         self.layers, self.count = tuple(layers), 0
         workers = workers or len(os.sched_getaffinity(0))
+        first, step = share[0] * workers, share[1] * workers
         with one_core_each() as context:
             self._items, self._stop = context.Queue(_QUEUED), context.Event()
             self._workers = [
                 context.Process(
-                    target=_play, args=(split, first + i, workers, self.layers, self._items, self._stop), daemon=True
+                    target=_play, args=(split, first + i, step, self.layers, self._items, self._stop), daemon=True
                 )
                 for i in range(workers)
             ]

@@ -101,7 +101,8 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         if resume and (folder / "last.pt").is_file():
             self._load(folder / "last.pt")
-        self.train_clips, self.val_clips = open_clips(config.data, LAYERS), Written(config.validation, LAYERS)
+        self.train_clips = open_clips(config.data, LAYERS, (self.rank, self.processes))
+        self.val_clips = Written(config.validation, LAYERS)
 
     def _groups(self) -> list[dict]:
         """No weight decay on norms, biases and scales."""
