@@ -142,42 +142,37 @@ def dribble(people: People, person: int, path: Path, until_s: float, radius_m: f
 class Bystanders:
     """Those who do not play: on benches, standing by, or strolling along a line; they watch, clap and cheer."""
 
-    def __init__(self, rng, world: World, count: int, lines, focus):
-        """lines: [(a, b)] (2,) each, on which they stand or between whose ends they stroll; focus: (2,)."""
-        self._rng, self._focus = rng, np.asarray(focus, float)
-        script, most = world.script, min(len(world.seats), count // 2)
-        self._first = script.count
+    def __init__(self, rng, world: World, count: int, lines, lane, focus):
+        """Lines [(a, b)] (2,) each, on which they stand; a lane (a, b) on which they stroll; focus: (2,)."""
+        self._rng, script, most = rng, world.script, min(len(world.seats), count // 2)
         taken = [world.seats[i] for i in rng.permutation(len(world.seats))[: rng.integers(0, most + 1)]]
         self._seated = [script.stand((x, y), facing) for x, y, facing in taken]
-        places = [np.array(seat[:2]) for seat in taken]
+        places, first = [], script.count
         for _ in range(count - len(taken)):
-            places.append(self._stand_or_stroll(world, lines, places))
-        self.standing = list(range(self._first + len(taken), script.count))
+            if rng.random() < 0.25:
+                script.walk(*self._stroll(np.asarray(lane, float), script.period_s), 0.3)
+                continue
+            places.append(self._free_place(world, lines, places))
+            ahead = focus - places[-1]
+            script.stand(places[-1], np.arctan2(ahead[1], ahead[0]) + rng.normal(0, 0.2))
+        self.standing = list(range(first, script.count))
 
-    def _stand_or_stroll(self, world: World, lines, taken) -> np.ndarray:
-        rng = self._rng
-        for _ in range(80):
-            a, b = (np.asarray(end, float) for end in lines[rng.integers(len(lines))])
-            share = rng.uniform(0, 1)
-            place = a + share * (b - a) + rng.normal(0, 0.15, 2)
-            if all(np.linalg.norm(place - other) > 0.75 for other in taken) and world.free(place, 0.3):
+    def _free_place(self, world: World, lines, taken) -> np.ndarray:
+        for _ in range(200):
+            a, b = (np.asarray(end, float) for end in lines[self._rng.integers(len(lines))])
+            place = a + self._rng.uniform(0, 1) * (b - a) + self._rng.normal(0, 0.1, 2)
+            if all(np.linalg.norm(place - other) > 0.7 for other in taken) and world.free(place, 0.3):
                 break
-        if rng.random() < 0.7:
-            ahead = self._focus - place
-            world.script.stand(place, np.arctan2(ahead[1], ahead[0]) + rng.normal(0, 0.2))
-        else:
-            goal = a + (share + 0.4 if share < 0.5 else share - 0.4) * (b - a)
-            world.script.walk(*self._stroll(place, goal, world.script.period_s), 0.3)
         return place
 
-    def _stroll(self, place, goal, period_s: float):
-        """To and fro, with rests."""
-        turns = self._rng.integers(2, 4)
+    def _stroll(self, lane, period_s: float):
+        """Twice to and fro, with rests."""
+        ends = self._rng.permutation(self._rng.uniform((0, 0.6), (0.4, 1)))
+        place, goal = lane[0] + ends[:, None] * (lane[1] - lane[0])
         walk_s = np.linalg.norm(goal - place) / self._rng.uniform(0.8, 1.3)
-        rest_s = period_s / turns / 2 - walk_s
-        leave = np.arange(2 * turns) * period_s / 2 / turns + self._rng.uniform(0, 0.9 * rest_s)
+        leave = np.arange(4) * period_s / 4 + self._rng.uniform(0, 0.9 * (period_s / 4 - walk_s))
         times = np.stack([leave, leave + walk_s], -1).ravel() % period_s
-        places = np.array([place, goal, goal, place] * turns)
+        places = np.array([place, goal, goal, place] * 2)
         order = np.argsort(times)
         return times[order], places[order]
 

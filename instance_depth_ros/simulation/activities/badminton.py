@@ -28,7 +28,7 @@ def build(rng) -> World:
     """Courts of 13.4 x 6.1 m side by side, with those who wait between and beside them."""
     total = play.headcount(rng, 2)
     sides = _sides(rng, total)
-    half_width = 5.0 if len(sides) == 1 else 8.5
+    half_width = 6.5 if len(sides) == 1 else 10.4
     world = courts.venue(rng, (9.0, half_width), outdoors_share=0.25)
     middles = [0.0] if len(sides) == 1 else [-_APART_M / 2, _APART_M / 2]
     games, first = [], 0
@@ -38,11 +38,15 @@ def build(rng) -> World:
         world.taken += [(0, middle - 3.05, 0.15), (0, middle + 3.05, 0.15)]
         games.append(_Game(rng, world, first, each, middle))
         first += 2 * each
-    lines = [((-4, y), (4, y)) for y in (-half_width + 0.9, half_width - 0.9, *([0.0] if len(sides) > 1 else []))]
-    x = rng.choice([-1, 1]) * 3.0
-    world.seats += courts.bench(world.stage, rng, np.array([x, 0.6 - half_width]), np.pi / 2)
-    world.taken += [(x + along, 0.6 - half_width, 0.4) for along in (-0.6, 0.0, 0.6)]
-    others = play.Bystanders(rng, world, total - first, lines, (0.0, 0.0))
+    side = rng.choice([-1, 1])
+    edge = middles[0] - 4.0 if side < 0 else middles[-1] + 4.0
+    lines = [((-3.5, edge), (3.5, edge)), ((-3.0, edge + 0.6 * side), (3.0, edge + 0.6 * side))]
+    lane = ((-3.0, edge + 1.15 * side), (3.0, edge + 1.15 * side))
+    focus = np.array([0.0, rng.choice(middles) + side * 0.8])
+    bench = np.array([rng.choice([-1, 1]) * 2.5, edge + 1.9 * side])
+    world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
+    world.taken += [(bench[0] + along, bench[1], 0.4) for along in (-0.6, 0.0, 0.6)]
+    others = play.Bystanders(rng, world, total - first, lines, lane, focus)
     world.script.settle(world.taken, world.half - 0.3)
     dress = [outfit for each in sides for _ in range(2) for outfit in team(rng, each)] + [None] * (total - first)
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)
@@ -52,14 +56,16 @@ def build(rng) -> World:
         balls.add("shuttle", game.shuttle(people))
         game.strokes(people, rackets)
     world.troupes += [people, balls, rackets]
-    world.filming = Filming(distance_m=(4.0, 7.5), focus=lambda time_s: np.array([0.0, 0.0]))
+    world.filming = Filming(distance_m=(3.8, 6.2), focus=lambda time_s: focus)
     return world
 
 
 def _sides(rng, total: int) -> list[int]:
-    """Players on a side, of each court."""
-    fitting = [sides for sides in ([1], [2], [1, 1], [1, 2], [2, 2]) if 2 * sum(sides) <= total]
-    return fitting[-1] if rng.random() < 0.7 else fitting[rng.integers(len(fitting))]
+    """Players on a side, of each court: mostly doubles on one court."""
+    fitting = [sides for sides in ([1], [2], [1, 1], [1, 2], [2, 2]) if 2 * sum(sides) <= total - 2]
+    if total < 6 or rng.random() < 0.75:
+        return fitting[min(1, len(fitting) - 1)] if fitting else [1]
+    return fitting[rng.integers(len(fitting))]
 
 
 class _Game:
@@ -68,7 +74,7 @@ class _Game:
     def __init__(self, rng, world: World, first: int, each: int, middle: float):
         self._rng, self._each, self._net = rng, each, np.array([0.0, middle])
         self._period_s = world.script.period_s
-        ways = [(2.9, 0.0)] if each == 1 else [(2.9, -1.3), (2.9, 1.3)]
+        ways = [(2.9, 0.0)] if each == 1 else [(2.9, -1.4), (2.9, 1.4)]
         self._bases = [self._net + (side * x, side * y) for side in (-1, 1) for x, y in ways]
         self._first = first
         self.touches: list[Touch] = self._rally()
@@ -95,9 +101,9 @@ class _Game:
         rng, before = self._rng, self.touches[-1]
         answers = _ANSWERS[before.style]
         style, least_s, depth = ("catch", 1.2, (2.6, 3.2)) if last else answers[rng.integers(len(answers))]
-        place = self._net + (side * rng.uniform(*depth), rng.uniform(-2.0, 2.0))
+        place = self._net + (side * rng.uniform(*depth), rng.choice([-1, 1]) * rng.uniform(0.4, 2.2))
         mine = [0] if last else range(self._each) if side < 0 else range(self._each, 2 * self._each)
-        player = min(mine, key=lambda p: np.linalg.norm(self._last[p][1] - place))
+        player = min(mine, key=lambda p: np.linalg.norm(self._bases[p] - place))
         a, b = (*before.place, _high(before.style)), (*place, _high(style))
         over_s = duration_over(a, b, 0.0, courts.BADMINTON_NET_M + 0.2, SHUTTLE_DRAG, least_s) + rng.uniform(0, 0.1)
         now, (then, there) = before.time_s + over_s, self._last[player]

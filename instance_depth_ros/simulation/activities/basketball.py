@@ -58,7 +58,8 @@ def build(rng) -> World:
     world.taken += [(bench[0] + x, bench[1], 0.4) for x in (-0.6, 0.0, 0.6)]
     x, y = _END_M + 0.8, 5.0
     lines = [((x, -y), (x, -1.2)), ((x, 1.2), (x, y)), ((6.5, -side * 5.4), (11, -side * 5.4)), ((4.2, -3), (4.6, 3))]
-    others = play.Bystanders(rng, world, total - 2 * each, lines, _CENTER)
+    lane = ((x + 0.7, 1.6 * side), (x + 0.7, 6.0 * side))
+    others = play.Bystanders(rng, world, total - 2 * each, lines, lane, _CENTER)
     world.script.settle(world.taken, world.half - 0.3)
     dress = team(rng, each) + team(rng, each) + [None] * (total - 2 * each)
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)
@@ -73,7 +74,7 @@ def build(rng) -> World:
         balls.add("basketball", _alone(people, person))
     others.act(people)
     world.troupes += [people, balls]
-    world.filming = Filming(distance_m=(4.5, 7.5), focus=lambda time_s: _CENTER)
+    world.filming = Filming(distance_m=(4.2, 7.0), focus=lambda time_s: _CENTER)
     return world
 
 

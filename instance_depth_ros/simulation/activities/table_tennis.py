@@ -23,7 +23,7 @@ def build(rng) -> World:
     total = play.headcount(rng, 2)
     tables = int(rng.integers(2, 6))
     middles = _rows(rng, tables)
-    half = np.abs(middles).max(0) + (4.6, 3.4)
+    half = np.abs(middles).max(0) + (4.6, 4.0)
     world = courts.venue(rng, half, outdoors_share=0.1)
     playing = int(np.clip((total - rng.integers(0, 4)) // 2, 1, tables))
     games = []
@@ -33,9 +33,9 @@ def build(rng) -> World:
         if index < playing:
             games.append(_Game(rng, world, 2 * index, middle))
     _surround(rng, world)
-    edge = half - (0.9, 1.2)
-    lines = [((-edge[0], y), (edge[0], y)) for y in (-edge[1], edge[1])]
-    others = play.Bystanders(rng, world, total - 2 * playing, lines, (0.0, 0.0))
+    x, y = half - (1.2, 1.9)
+    lines, lane = [((-x, -y), (x, -y)), ((-x, y), (x, y))], ((-4, y + 0.6), (4, y + 0.6))
+    others = play.Bystanders(rng, world, total - 2 * playing, lines, lane, np.zeros(2))
     world.script.settle(world.taken, world.half - 0.3)
     dress = (team(rng, playing) + team(rng, playing)) if rng.random() < 0.5 else [None] * (2 * playing)
     dress += [None] * (total - 2 * playing)
@@ -46,7 +46,7 @@ def build(rng) -> World:
         balls.add("table_tennis", game.ball(people))
         game.strokes(people, bats)
     world.troupes += [people, balls, bats]
-    world.filming = Filming(distance_m=(4.0, 7.0), focus=lambda time_s: np.array([0.0, 0.0]))
+    world.filming = Filming(distance_m=(4.2, 6.8), focus=lambda time_s: np.array([0.0, 0.0]))
     return world
 
 

@@ -14,11 +14,11 @@ _BALL_M = RADIUS_M["volleyball"]
 _HOLD_S = 3.0
 # where the players of a side stand: metres behind the net, metres aside
 _FORMATIONS = {
-    2: [(3.2, -1.8), (4.2, 1.8)],
-    3: [(1.8, 0.3), (4.0, -2.0), (4.4, 2.0)],
-    4: [(1.5, 0.5), (3.2, -2.6), (3.2, 2.6), (5.0, 0.0)],
-    5: [(1.5, -1.8), (1.5, 1.8), (3.4, 0.0), (5.0, -2.2), (5.0, 2.2)],
-    6: [(1.4, -2.6), (1.4, 0.0), (1.4, 2.6), (4.4, -2.6), (4.4, 2.6), (5.2, 0.0)],
+    2: [(2.8, -1.5), (3.6, 1.5)],
+    3: [(1.6, 0.3), (3.4, -1.8), (3.8, 1.8)],
+    4: [(1.4, 0.4), (2.8, -2.2), (2.8, 2.2), (4.4, 0.0)],
+    5: [(1.4, -1.6), (1.4, 1.6), (2.9, 0.0), (4.3, -2.0), (4.3, 2.0)],
+    6: [(1.4, -2.4), (1.4, 0.0), (1.4, 2.4), (3.9, -2.3), (3.9, 2.3), (4.6, 0.0)],
 }
 
 
@@ -40,10 +40,13 @@ def build(rng) -> World:
         way = play.waypoints(rng, world.script.period_s, stops, base)
         world.script.walk(*way, 0.35, play.over_net(np.sign(base[0]), ball_y))
     side = rng.choice([-1, 1])
-    world.seats += courts.bench(world.stage, rng, np.array([side * 2.5, -6.3]), np.pi / 2)
-    world.taken += [(side * 2.5 + x, -6.3, 0.4) for x in (-0.6, 0.0, 0.6)]
-    lines = [((-4, 5.6), (4, 5.6)), ((0.3 - side, -5.7), (-side * 5, -5.7)), ((-5.6, -4), (-6.2, 4))]
-    others = play.Bystanders(rng, world, total - 2 * each, lines, (0.0, 0.0))
+    bench = np.array([rng.choice([-1, 1]) * 2.5, side * 7.2])
+    world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
+    world.taken += [(bench[0] + x, bench[1], 0.4) for x in (-0.6, 0.0, 0.6)]
+    lines = [((-4, side * 5.4), (4, side * 5.4)), ((-3, side * 5.8), (3, side * 5.8))]
+    lane = ((-3.5, side * 6.4), (3.5, side * 6.4))
+    focus = np.array([rng.uniform(-1.2, 1.2), side * 1.5])
+    others = play.Bystanders(rng, world, total - 2 * each, lines, lane, focus)
     world.script.settle(world.taken, world.half - 0.3)
     dress = team(rng, each) + team(rng, each) + [None] * (total - 2 * each)
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)
@@ -54,7 +57,7 @@ def build(rng) -> World:
     balls.add("volleyball", _ball(people, touches))
     _strokes(people, touches, blocks, net_m, balls.paths[0])
     world.troupes += [people, balls]
-    world.filming = Filming(distance_m=(4.5, 7.5), focus=lambda time_s: np.array([0.0, 0.0]))
+    world.filming = Filming(distance_m=(3.8, 6.2), focus=lambda time_s: focus)
     return world
 
 
@@ -70,7 +73,7 @@ class _Rally:
     def __init__(self, rng, bases, net_m: float, period_s: float):
         self._rng, self._bases, self._net_m, self._each = rng, bases, net_m, len(bases) // 2
         server = self._each - 1
-        serve = Touch(0.0, server, np.array([-6.4, bases[server][1]]), "serve")
+        serve = Touch(0.0, server, np.array([-6.0, bases[server][1]]), "serve")
         self.touches, self.blocks = [serve], []
         self._last = {player: (-1.0, base) for player, base in enumerate(bases)}
         side = 1
