@@ -158,6 +158,16 @@ def test_nights_are_darker_than_days_and_still_show_something():
         assert min(nights) > 20, "a camera can expose for it"
 
 
+@pytest.mark.parametrize("activity", ("dance", "plaza", "room", "tour"))
+def test_people_go_as_fast_as_people_do(activity):
+    for seed in range(2):
+        world = activities.build(activity, np.random.default_rng(seed))
+        speeds = np.stack([np.linalg.norm(world.script.at(t)[2], axis=-1) for t in np.arange(0, 48, 0.25)])
+        speeds = speeds[:, people_of(world).actors]
+        assert speeds.max() < 4.5
+        assert speeds.max() > 0.5 and (speeds.max(0) > 0.5).mean() > 0.15, "some walk"
+
+
 @pytest.fixture(scope="module", params=(0, 3))
 def tour(request):
     return activities.build("tour", np.random.default_rng(request.param))

@@ -229,7 +229,7 @@ class Routine:
 
 def _fitted(name: str, count: int, room: np.ndarray, rng) -> np.ndarray:
     """A formation shrunk until it lies within +-room."""
-    places = formation(name, count, rng.uniform(1.6, 1.9))
+    places = formation(name, count, rng.uniform(1.7, 2.0))
     return places * min(1.0, *(room / np.maximum(np.abs(places).max(0), 1e-6)))
 
 

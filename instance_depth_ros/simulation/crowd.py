@@ -27,6 +27,18 @@ def passes(world: World, a, b, margin: float) -> bool:
     return True
 
 
+def _shifted(times_s, places, shift_s: float, period_s: float):
+    times_s = (times_s + shift_s) % period_s
+    order = np.argsort(times_s)
+    return times_s[order], places[order]
+
+
+def _sampled(times_s, places, period_s: float) -> np.ndarray:
+    """(steps, 2): where someone is every half second, about."""
+    at = np.arange(0, period_s, 0.5)
+    return np.stack([np.interp(at, times_s, places[:, i], period=period_s) for i in range(2)], -1)
+
+
 class Crowd:
     """Who will be in a world and what each does; perform() settles the script and brings the People.
 
@@ -40,6 +52,7 @@ class Crowd:
         self.actors: list[int] = []
         self._acts: list[Act] = []
         self._outfits: list[dict | None] = []
+        self._ways: list[np.ndarray] = []  # of those who walk, every half second
 
     def add(self, actor: int, act: Act = lambda people, person: None, outfit: dict | None = None) -> None:
         """An actor of the script, what is done once its person exists, and what it wears (as People.dress)."""
@@ -97,8 +110,7 @@ class Crowd:
         way = self._way(stops)
         if way is None:
             return False
-        self.add(self.world.script.walk(*self._timed(way, speed_m_s)), self._glance)
-        return True
+        return self._walk([way], speed_m_s, 0.45)
 
     def meet(self) -> bool:
         """Two who come from different sides, stop, talk and go on."""
@@ -109,30 +121,56 @@ class Crowd:
         ends = [place + side * rng.uniform(4, 9) * heading(angle + rng.uniform(-0.5, 0.5)) for side in (-1, 1)]
         if not all(self._inside(end) and passes(self.world, end, place, 0.3) for end in ends):
             return False
-        start = rng.uniform(10, period - talk_s - 12)
+        start, keys = rng.uniform(10, period - talk_s - 12), []
         for side, end in zip((-1, 1), ends, strict=True):
             here = place + side * 0.45 * heading(angle)
             walk_s = np.linalg.norm(end - here) / rng.uniform(0.9, 1.2)
-            times = [start - walk_s, start, start + talk_s, start + talk_s + walk_s]
-            self.add(self.world.script.walk(times, [end, here, here, end]), self._talk)
-        return True
+            times = np.array([start - walk_s, start, start + talk_s, start + talk_s + walk_s])
+            keys.append((times, np.array([end, here, here, end])))
+        return self._join(keys, 0.4, self._talk)
 
     def run(self, radius_m: float) -> bool:
         """A runner who goes round, where there is room."""
-        count, start = 24, self.rng.integers(24)
-        angles = self.rng.choice([-1, 1]) * 2 * np.pi * (np.arange(count) + start) / count
+        count, angles = 24, self.rng.choice([-1, 1]) * 2 * np.pi * np.arange(24) / 24
         axes = radius_m * self.rng.uniform(0.75, 1.1, 2)
         places = self.middle + axes * np.stack([np.cos(angles), np.sin(angles)], -1)
         clear = (np.abs(places - self.middle) < self.half - 0.5).all()
-        if not clear or not all(passes(self.world, a, b, 0.3) for a, b in zip(places, places[1:], strict=False)):
+        if not clear or not all(
+            passes(self.world, a, b, 0.3) for a, b in zip(places, np.roll(places, -1, 0), strict=True)
+        ):
             return False
-        self.add(self.world.script.walk(np.arange(count) * self.world.script.period_s / count, places))
-        return True
+        return self._join([(np.arange(count) * self.world.script.period_s / count, places)], 0.45)
 
-    def go(self, way: np.ndarray, speed_m_s: float) -> None:
-        """Someone who walks along a way (k, 2) and back again, as far as the place goes."""
-        way = self.middle + np.clip(way - self.middle, 0.4 - self.half, self.half - 0.4)
-        self.add(self.world.script.walk(*self._timed(np.concatenate([way, way[-2:0:-1]]), speed_m_s)), self._glance)
+    def go(self, ways, speed_m_s: float) -> bool:
+        """People in company who walk along ways (k, 2) and back, within the place; False if things stand there."""
+        ends = 0.4 - self.half, self.half - 0.4
+        ways = [self.middle + np.clip(way - self.middle, *ends) for way in ways]
+        if not all(passes(self.world, a, b, 0.25) for way in ways for a, b in zip(way, way[1:], strict=False)):
+            return False
+        return self._walk([np.concatenate([way, way[-2:0:-1]]) for way in ways], speed_m_s, 0.35)
+
+    def _walk(self, ways, speed_m_s: float, radius_m: float) -> bool:
+        pauses = self.rng.dirichlet(np.full(len(ways[0]), 0.7))
+        return self._join([self._timed(way, speed_m_s, pauses) for way in ways], radius_m, self._glance)
+
+    def _join(self, keys, radius_m: float, act: Act = lambda people, person: None) -> bool:
+        """Those who walk together, at a time when they come near nobody else's way; False if there is none."""
+        period = self.world.script.period_s
+        best, widest = None, 0.6
+        for shift in self.rng.uniform(0, period, 12):
+            moved = [_shifted(times, places, shift, period) for times, places in keys]
+            ways = [_sampled(*key, period) for key in moved]
+            gap = min((np.linalg.norm(a - b, axis=-1).min() for a in ways for b in self._ways), default=np.inf)
+            if gap > widest:
+                best, widest = (moved, ways), gap
+            if gap > 1.2:
+                break
+        if best is None:
+            return False
+        for key in best[0]:
+            self.add(self.world.script.walk(*key, radius_m), act)
+        self._ways += best[1]
+        return True
 
     def _inside(self, place) -> bool:
         return bool((np.abs(place - self.middle) < self.half - 0.35).all())
@@ -141,8 +179,9 @@ class Crowd:
         return self.world.spot(self.rng, radius, self.half, self.middle, 60)
 
     def _way(self, stops: int):
-        for _ in range(30):
-            way = [self._spot(0.4) for _ in range(stops)]
+        for attempt in range(60):
+            # fewer stops where many do not fit
+            way = [self._spot(0.4) for _ in range(max(2, stops - attempt // 15))]
             if any(stop is None for stop in way):
                 return None
             legs = list(zip(way, way[1:] + way[:1], strict=True))
@@ -150,13 +189,13 @@ class Crowd:
                 return np.array(way)
         return None
 
-    def _timed(self, way: np.ndarray, speed_m_s: float):
-        """times_s and places of a closed way: what the walking leaves of the period is spent at the stops."""
+    def _timed(self, way: np.ndarray, speed_m_s: float, pauses: np.ndarray):
+        """times_s and places of a closed way: what walking leaves of the period is spent at the stops, in shares."""
         period = self.world.script.period_s
         # a walk from rest to rest is half again as fast in its middle
         legs_s = np.maximum(1.35 * np.linalg.norm(np.roll(way, -1, 0) - way, axis=-1) / speed_m_s, 0.8)
         legs_s *= min(1.0, 0.95 * period / legs_s.sum())
-        pauses_s = self.rng.dirichlet(np.full(len(way), 0.7)) * (period - legs_s.sum())
+        pauses_s = pauses * (period - legs_s.sum())
         ends = np.cumsum(pauses_s + legs_s)
         times = np.stack([ends - legs_s - pauses_s, ends - legs_s], -1)
         # keys that fall together are one

@@ -101,7 +101,7 @@ def table(stage: Stage, rng, place, seats: list) -> None:
         for y in (-1, 1):
             leg = _beside(place, yaw, x * (half[0] - 0.05), y * (half[1] - 0.05))
             stage.rod((*leg, 0.03), (*leg, height - 0.04), 0.025, look)
-    for side in rng.permutation([-1, 1])[: rng.integers(0, 3)]:
+    for side in rng.permutation([-1, 1])[: rng.integers(1, 3)]:
         spot = _beside(place, yaw, rng.uniform(-0.2, 0.2), side * (half[1] + 0.32))
         facing = yaw - side * np.pi / 2
         chair(stage, rng, spot, facing)

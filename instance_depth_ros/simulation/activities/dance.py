@@ -104,7 +104,7 @@ def dance(world: World, rng, crowd: Crowd, middle, room, count: int, teacher: bo
         places = np.asarray(middle) - places
         facing = routine.facing(dancer, world.script.times_s) + np.pi
         far = np.asarray(middle) + 1e4 * np.stack([np.cos(facing), np.sin(facing)], -1)
-        actor = world.script.walk(times, places, 0.5, far)
+        actor = world.script.walk(times, places, 0.55, far)
         options = {"dancer": dancer, "late_s": late_s[dancer], "energy": rng.uniform(0.85, 1.08)}
         crowd.add(
             actor, lambda people, person, options=options: routine.act(people, person, **options), outfits[dancer]

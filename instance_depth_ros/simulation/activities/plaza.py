@@ -66,15 +66,18 @@ def furnish_square(world: World, rng, center, half) -> list[tuple[float, float, 
 
 def people(crowd: Crowd, rng, count: int, crowd_m: float, paths=()) -> None:
     """count of them, some in company."""
-    count += len(crowd.actors)
-    crowd.sit(int(rng.integers(0, 4)))
-    for _ in range(100):
+    wanted, count = count, count + len(crowd.actors)
+    crowd.sit(int(rng.integers(0, wanted // 3 + 1)))
+    kinds = rng.choice(["talk", "meet", "cross", "stroll", "run"], 30, p=[0.22, 0.13, 0.35, 0.2, 0.1])
+    # those who stand come first: the others walk round them
+    for kind in [*kinds[kinds == "talk"], *kinds[kinds != "talk"]]:
         left = count - len(crowd.actors)
         if left <= 0:
             break
-        kind = rng.choice(["talk", "meet", "cross", "stroll", "run"], p=[0.22, 0.13, 0.35, 0.2, 0.1])
-        if kind == "talk" and left >= 2:
-            crowd.talk(int(rng.integers(2, min(left, 5) + 1)))
+        if kind == "talk":
+            # no more than about half of them stand
+            if left > 0.6 * wanted:
+                crowd.talk(int(rng.integers(2, 3 + left // 3)))
         elif kind == "meet" and left >= 2:
             crowd.meet()
         elif kind == "run":
@@ -87,13 +90,15 @@ def people(crowd: Crowd, rng, count: int, crowd_m: float, paths=()) -> None:
 
 def _cross(crowd: Crowd, rng, count: int, paths) -> None:
     """One to three side by side, over the place and back, some of them along a footpath."""
-    place, angle = crowd.middle + rng.uniform(-0.7, 0.7, 2) * crowd.half, rng.uniform(0, 2 * np.pi)
-    if len(paths) and rng.random() < 0.6:
-        place, angle = paths[rng.integers(len(paths))]
-    reach, speed = rng.uniform(0.7, 1.2) * crowd.half.max(), rng.uniform(0.9, 1.5)
-    way = np.array([place - reach * heading(angle), place, place + reach * heading(angle)])
-    for beside in range(count):
-        crowd.go(way + 0.75 * beside * heading(angle + np.pi / 2) + rng.normal(0, 0.1, 2), speed)
+    for _ in range(8):
+        place, angle = crowd.middle + rng.uniform(-0.7, 0.7, 2) * crowd.half, rng.uniform(0, 2 * np.pi)
+        if len(paths) and rng.random() < 0.6:
+            place, angle = paths[rng.integers(len(paths))]
+        reach = rng.uniform(0.7, 1.2) * crowd.half.max()
+        way = np.array([place - reach * heading(angle), place, place + reach * heading(angle)])
+        aside = [0.85 * index * heading(angle + np.pi / 2) + rng.normal(0, 0.1, 2) for index in range(count)]
+        if crowd.go([way + off for off in aside], rng.uniform(0.9, 1.5)):
+            return
 
 
 def _ground(stage: Stage, rng) -> str:

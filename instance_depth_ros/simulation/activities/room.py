@@ -11,7 +11,7 @@ from ..world import Filming, World
 
 
 def build(rng: np.random.Generator) -> World:
-    """A room or hall 4 to 12 m wide with 3 to 11 people."""
+    """A room or hall 4 to 12 m wide with up to 11 people."""
     half = np.array([rng.uniform(2.4, 6), rng.uniform(2.8, 7)])
     ceiling_m = rng.uniform(2.4, 3.2) if half.min() < 4 else rng.uniform(2.8, 4.5)
     world = World(Stage(), half, ceiling_m=ceiling_m, night=rng.random() < 0.3, shadow_reach_m=8.0)
@@ -20,7 +20,7 @@ def build(rng: np.random.Generator) -> World:
     least = 1.2 if half.min() < 3.5 else 2.0
     world.filming = Filming(distance_m=(least, 1.1 * half.max()))
     crowd = Crowd(world, rng)
-    people(crowd, rng, min(11, 3 + int(half.prod() / 4)))
+    people(crowd, rng, min(11, 4 + int(half.prod() / 4)))
     crowd.perform(0.15 if rng.random() < 0.3 else 0.0)
     return world
 
@@ -46,16 +46,19 @@ def furnish_room(world: World, rng, center, half, openings=()) -> None:
 
 
 def people(crowd: Crowd, rng, most: int) -> None:
-    """3 to most of them."""
-    wanted, before = int(rng.integers(3, most + 1)), len(crowd.actors)
-    crowd.sit(int(rng.integers(0, wanted // 2 + 1)))
-    for _ in range(4 * wanted):
+    """4 to most of them."""
+    wanted, before = int(rng.integers(4, most + 1)), len(crowd.actors)
+    crowd.sit(int(rng.integers(1, wanted // 2 + 2)))
+    kinds = rng.choice(["talk", "work", "stroll"], 4 * wanted, p=[0.25, 0.25, 0.5])
+    # those who stand come first: the others walk round them
+    for kind in [*kinds[kinds != "stroll"], *kinds[kinds == "stroll"]]:
         left = wanted + before - len(crowd.actors)
         if left <= 0:
             break
-        kind = rng.choice(["talk", "work", "stroll"], p=[0.25, 0.25, 0.5])
-        if kind == "talk" and left >= 2:
-            crowd.talk(int(rng.integers(2, min(left, 4) + 1)))
+        if kind != "stroll" and left <= 0.4 * wanted:
+            continue
+        if kind == "talk" and left >= 4:
+            crowd.talk(int(rng.integers(2, min(left - 1, 5))))
         elif kind == "work":
             crowd.work()
         else:

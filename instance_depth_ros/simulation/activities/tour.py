@@ -142,7 +142,7 @@ def _corridor(world: World, rng, crowd: Crowd, half, openings) -> None:
     y = 0.45 - half[1]
     for start in rng.uniform(-0.9, 0.1, rng.integers(1, 3)):
         way = np.array([(start * half[0], y), ((start + 0.8) * half[0], y)])
-        crowd.go(way, rng.uniform(0.9, 1.3))
+        crowd.go([way], rng.uniform(0.9, 1.3))
 
 
 def _square(world: World, rng, crowd: Crowd, walk: Walk, aisle, door) -> None:
