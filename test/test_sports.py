@@ -131,12 +131,12 @@ def test_rackets_face_where_the_ball_goes(game):
 
 
 @pytest.mark.parametrize("seed", [1, 4])
-def test_shots_go_through_the_ring_or_spring_off_it(seed):
-    flown, ring = way("basketball", seed, 0), np.array([14 - courts.RING_M, 0, courts.RING_HEIGHT_M])
-    near = np.linalg.norm(flown - ring, axis=1) < 0.35
-    arrivals = np.flatnonzero(np.diff(near.astype(int)) == 1)
-    assert len(arrivals) == 4
-    assert all(flown[i - 5, 2] > flown[i, 2] for i in arrivals)  # from above
+def test_shots_come_down_on_the_ring(seed):
+    kind, path = balls("basketball", seed)[0]
+    places = [(time_s, path.at(time_s)) for time_s in path.events_s]
+    shots = [time_s for time_s, at in places if at[2] > 3 and on_something("basketball", kind, at)]
+    assert len(shots) == 4
+    assert all(path.at(time_s - 0.02)[2] > path.at(time_s)[2] for time_s in shots)
 
 
 def test_two_to_fifteen_people_come_eight_to_nine_on_average():
