@@ -17,10 +17,10 @@ from ..geometry import codes_from_depth, depth_from_codes
 JPEG_QUALITY = 95
 # Flow as in KITTI: 16 bits, 1/64 pixel, with 2**15 for 0.
 FLOW_STEPS, FLOW_ZERO = 64.0, 2**15
-# Of PNG's filters "none" is by far the fastest for flat areas, "sub" for noisy depth; OpenCV before 4.11 has no choice.
+# Of PNG's filters "none" is the fastest for flat areas, "sub" packs what varies; OpenCV before 4.11 has no choice.
 _FILTER = getattr(cv2, "IMWRITE_PNG_FILTER", None)
 _FLAT = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 8] if _FILTER else [])
-_NOISY = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 16] if _FILTER else [])
+_VARIED = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 16] if _FILTER else [])
 _TIFF_LZW = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
 
 
@@ -78,7 +78,7 @@ def flow_code(flow: np.ndarray) -> bytes:
     # OpenCV's order is B, G, R
     picture = np.empty((*known.shape, 3), np.uint16)
     picture[..., 0], picture[..., 1], picture[..., 2] = known, steps[..., 1], steps[..., 0]
-    return _encode(".png", picture, _FLAT)
+    return _encode(".png", picture, _VARIED)
 
 
 def flow(code: bytes) -> np.ndarray:
@@ -120,7 +120,7 @@ LAYERS = {
     "depth_m": Layer(
         "depth/{:06d}",
         (".png",),
-        lambda depth_m, unit_m: _encode(".png", codes_from_depth(depth_m, unit_m), _NOISY),
+        lambda depth_m, unit_m: _encode(".png", codes_from_depth(depth_m, unit_m), _VARIED),
         lambda code, unit_m: depth_from_codes(_decode(code, np.uint16, 1), unit_m),
     ),
     "ids": Layer(

@@ -186,7 +186,8 @@ def _points(title: str, videos: list[dict]) -> np.ndarray:
     most_objects = max(max(video["average_objects"] for video in videos), 1)
     high, wide = _PANEL[0] - _TOP - _BOTTOM, _PANEL[1] - _LEFT - 150
     for video in videos:
-        right = int(_LEFT + wide * video["frames"] / most_frames)
+        # videos of one length stand side by side, an activity a column
+        right = int(_LEFT + wide * video["frames"] / most_frames) - 7 * activities.index(video["activity"])
         up = int(_PANEL[0] - _BOTTOM - high * video["average_objects"] / most_objects)
         cv2.circle(panel, (right, up), 4, _INKS[activities.index(video["activity"]) % len(_INKS)], -1, cv2.LINE_AA)
     for number, activity in enumerate(activities):
