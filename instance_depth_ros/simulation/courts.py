@@ -29,7 +29,7 @@ def venue(rng, half, outdoors_share=0.4) -> World:
         image, period = (textures.planks, textures.plain, textures.tiles)[rng.choice(3, p=[0.5, 0.35, 0.15])](rng)
         world.ceiling_m = rng.uniform(7, 10)
         windows = rng.random() < 0.5
-        props.hall(stage, rng, half, world.ceiling_m, windows, lights=False, night=world.night)
+        props.hall(stage, rng, half, world.ceiling_m, windows, night=world.night)
     stage.floor(250 if outdoors else half.max() + 1, stage.material(image=image, period_m=period))
     world.shadows = light_up(stage, rng, outdoors, world.ceiling_m, half, world.night)
     return world

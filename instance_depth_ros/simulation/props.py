@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import textures
-from .stage import Stage, light_up
+from .stage import Stage
 
 
 def _paint(stage: Stage, rng, **ranges) -> str:
@@ -21,11 +21,11 @@ def _beside(place, yaw, ahead, side) -> np.ndarray:
 
 
 def hall(
-    stage: Stage, rng, half, ceiling_m: float, windows: bool, lights=True, center=(0, 0), openings=(), night=False
+    stage: Stage, rng, half, ceiling_m: float, windows: bool, center=(0, 0), openings=(), night=False, lit=True
 ) -> None:
     """Four walls with doors 2.0 to 2.1 m high, windows, pictures, and a ceiling with lamps.
 
-    openings: (x, y) on the walls, where one can walk through. night: what windows show.
+    openings: (x, y) on the walls, where one can walk through. night: what windows show. lit: whether the lamps glow.
     """
     half, center, openings = np.asarray(half, float), np.asarray(center, float), np.reshape(openings, (-1, 2))
     looks = []
@@ -51,16 +51,14 @@ def hall(
                 look = stage.material(image=textures.poster(rng), stretch=True)
                 wide, high = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5)
                 stage.panel((*spot, rng.uniform(1.4, 1.7)), wide, high, yaw, look, 0.05)
-    _ceiling(stage, rng, half, ceiling_m, center)
-    if lights:
-        light_up(stage, rng, False, ceiling_m, half)
+    _ceiling(stage, rng, half, ceiling_m, center, 0.9 if lit else 0.0)
 
 
-def _ceiling(stage: Stage, rng, half, height_m: float, center) -> None:
-    """With rows of lamps that glow."""
+def _ceiling(stage: Stage, rng, half, height_m: float, center, glow: float) -> None:
+    """With rows of lamps."""
     look = stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.6, 1)))
     stage.box((*center, height_m + 0.05), (*(half + 0.1), 0.05), look)
-    lamp, size = stage.material((255, 252, 240), glow=0.9), rng.uniform((0.1, 0.1), (0.3, 0.7))
+    lamp, size = stage.material((255, 252, 240), glow=glow), rng.uniform((0.1, 0.1), (0.3, 0.7))
     rows = np.maximum(1, np.rint(half / rng.uniform(1.2, 2.5))).astype(int)
     for row, column in np.ndindex(*rows):
         spot = center + half * (2 * np.array([row, column]) + 1 - rows) / rows

@@ -138,7 +138,7 @@ def light_up(stage: Stage, rng, outdoors: bool, ceiling_m=0.0, half=(3, 3), nigh
             return False
         return _floodlights(stage, rng, np.asarray(half), warm, shadow)
     level = rng.choice([0.35, 0.7, 1.0], p=[0.15, 0.35, 0.5])
-    stage.headlight = (rng.uniform(0.15, 0.4) * max(level, 0.6), rng.uniform(0.05, 0.3))
+    stage.headlight = (rng.uniform(0.22, 0.45) * max(level, 0.6), rng.uniform(0.05, 0.3))
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(20, 80))
     to_sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     stage.light(to_sun * 30, -to_sun, rng.uniform(0.4, 0.8) * level * tone, True, shadow)

@@ -36,7 +36,7 @@ def furnish_studio(world: World, rng, center, half, openings=()) -> None:
     stage, center = world.stage, np.asarray(center, float)
     image, period = textures.parquet(rng) if rng.random() < 0.7 else textures.sports_floor(rng)
     stage.floor(half + 0.1, stage.material(image=image, period_m=period, shine=rng.uniform(0.1, 0.4)), center)
-    props.hall(stage, rng, half, world.ceiling_m, True, False, center, openings, world.night)
+    props.hall(stage, rng, half, world.ceiling_m, True, center, openings, world.night)
     x, y = half - 0.25
     props.barre(stage, rng, center + (-0.8 * x, y), center + (0.8 * x, y))
     if not len(openings):
@@ -56,7 +56,7 @@ def stage(rng) -> World:
     image, period = textures.planks(rng) if rng.random() < 0.6 else textures.plain(rng)
     floor = world.stage.material(image=image, period_m=period, shine=rng.uniform(0.1, 0.4))
     world.stage.floor(20, floor)
-    props.hall(world.stage, rng, half, world.ceiling_m, False, lights=False)
+    props.hall(world.stage, rng, half, world.ceiling_m, False, lit=False)
     _curtains(world, rng, half)
     world.shadows = _stage_lights(world, rng, half)
     for x in (-1, 1):

@@ -30,7 +30,7 @@ def furnish_room(world: World, rng, center, half, openings=()) -> None:
     stage, center = world.stage, np.asarray(center, float)
     image, period = textures.floor(rng)
     stage.floor(half + 0.1, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)), center)
-    props.hall(stage, rng, half, world.ceiling_m, True, False, center, openings, world.night)
+    props.hall(stage, rng, half, world.ceiling_m, True, center, openings, world.night)
     if rng.random() < 0.5:
         props.rug(stage, rng, center + rng.uniform(-0.4, 0.4, 2) * half, rng.uniform(0.6, 1.5, 2))
     furniture = (

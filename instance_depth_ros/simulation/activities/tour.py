@@ -134,7 +134,7 @@ def _corridor(world: World, rng, crowd: Crowd, half, openings) -> None:
     stage = world.stage
     image, period = textures.floor(rng)
     stage.floor(half + _WALL_M / 2, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)))
-    props.hall(stage, rng, half, world.ceiling_m, True, False, (0, 0), openings, world.night)
+    props.hall(stage, rng, half, world.ceiling_m, True, (0, 0), openings, world.night)
     stage.headlight = (rng.uniform(0.35, 0.5), rng.uniform(0.1, 0.3))
     for x in (-0.6, 0.6):
         stage.light((x * half[0], 0, world.ceiling_m - 0.1), (0, 0, -1), (0.3, 0.3, 0.28), False, fall=0.01)

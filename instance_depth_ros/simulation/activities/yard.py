@@ -17,7 +17,7 @@ SLOT_M = (2.6, 5.0)  # of a parked car
 
 
 def build(rng: np.random.Generator) -> World:
-    """3 to 8 vehicles, some of them parked, and 3 to 6 people."""
+    """2 to 7 vehicles, some of them parked, and 2 to 6 people, who may carry boxes."""
     return warehouse(rng) if rng.random() < 0.5 else car_park(rng)
 
 
@@ -28,7 +28,7 @@ def warehouse(rng) -> World:
     stage, block = world.stage, np.array([rng.uniform(0.8, 1.4), half[1] - 7.6])
     image, period = textures.ground(rng, "concrete") if rng.random() < 0.7 else textures.sports_floor(rng)
     stage.floor(60, stage.material(image=image, period_m=period, shine=rng.uniform(0, 0.3)))
-    props.hall(stage, rng, half, world.ceiling_m, False, False)
+    props.hall(stage, rng, half, world.ceiling_m, False)
     world.shadows = light_up(stage, rng, False, world.ceiling_m, half)
     for side in (-1, 1):
         for y in np.arange(-half[1] + 2.5, half[1] - 2, 2.8):
@@ -42,7 +42,7 @@ def warehouse(rng) -> World:
     kinds = ["forklift", "pallet_mover", "pallet_mover", "hand_cart", "rover", "delivery_robot"]
     crew = Crew(world, rng)
     crew.ride(lane, [str(kind) for kind in rng.choice(kinds, rng.integers(2, 5))])
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(0, 3)):
         crew.park(str(rng.choice(kinds[:2] + ["rover", "golf_cart"])))
     crew.work(int(rng.integers(3, 7)), half - 1.6, child_share=0.0)
     _cones(world, rng, half)
@@ -78,13 +78,13 @@ def car_park(rng) -> World:
     for x, y, _ in slots:
         for edge in (-SLOT_M[0] / 2, SLOT_M[0] / 2):
             stage.box((x + edge, y, 0.002), (0.05, SLOT_M[1] / 2, 0.002), white, ground=True)
-    near = sorted(slots, key=lambda slot: abs(slot[1]) + rng.uniform(0, 6))[: rng.integers(3, 7)]
+    near = sorted(slots, key=lambda slot: abs(slot[1]) + rng.uniform(0, 6))[: rng.integers(2, 5)]
     for x, y, facing in near:
         yaw = facing * np.pi / 2 + rng.choice([0, np.pi]) + rng.normal(0, 0.03)
         crew.stop(str(rng.choice(["car", "car", "car", "van", "golf_cart"])), np.array([x, y]), yaw)
     ways = rng.choice(["car", "car", "van", "golf_cart", "delivery_robot", "rover", "hand_cart"], rng.integers(1, 4))
     crew.ride(lane, [str(kind) for kind in ways])
-    crew.work(int(rng.integers(3, 6)), np.append(lane[0] - 2.8, lane[1] - 2.8), child_share=0.2)
+    crew.work(int(rng.integers(2, 6)), np.append(lane[0] - 2.8, lane[1] - 2.8), child_share=0.2)
     _cones(world, rng, half)
     return world
 
