@@ -1,25 +1,17 @@
-"""Sequences are read as they were written, whole or not at all; splits share nothing; live and written clips agree."""
+"""Sequences are read as they were written, whole or not at all; splits share nothing; statistics count."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import replace
 
-import av
 import cv2
 import numpy as np
 import pytest
 
 from instance_depth_ros import config
 from instance_depth_ros.cli import main
-from instance_depth_ros.datasets import clips, generate
-from instance_depth_ros.datasets.film import Film
+from instance_depth_ros.datasets import clips
 from instance_depth_ros.datasets.layers import LAYERS
 from instance_depth_ros.datasets.sequence import Sequence, SequenceWriter, camera_json, open_folder
-from instance_depth_ros.datasets.splits import Clip, endless_clips, split_clips
+from instance_depth_ros.datasets.splits import endless_clips, split_clips
 from instance_depth_ros.geometry import Intrinsics
 
 SIZE = HEIGHT, WIDTH = 36, 48
@@ -207,74 +199,6 @@ def test_an_endless_split_begins_as_the_list_and_goes_on(monkeypatch):
     assert sorted(c.name for part in two for c in part) == sorted(c.name for c in listed[:12])
 
 
-@pytest.fixture(scope="module")
-def rendering():
-    try:
-        film = Film(CLIP)
-        film.read(0)
-        film.close()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-
-
-ROOMS = (8, 9)  # the ninth of nine activities
-CLIP = Clip("room", 3, "val", 1, 3, 5.0, 64, 48)
-EVERY = (*LAYERS, "classes", "static")
-
-
-@pytest.fixture(scope="module")
-def simulated(rendering, tmp_path_factory):
-    """Where three clips were asked for, of which one could not be written; and what was said of that."""
-    folder = tmp_path_factory.mktemp("simulated")
-    bad, other = replace(CLIP, seed=4), replace(CLIP, view=0, frames=2)
-    (folder / f".{bad.name}.part").write_text("a file where a folder is wanted")
-    return folder, generate.write([bad, other, CLIP], folder, tuple(LAYERS), workers=1)
-
-
-def test_a_clip_that_fails_is_named_and_the_others_are_written(simulated):
-    folder, failed = simulated
-    assert list(failed) == ["room_0004_1"] and failed["room_0004_1"].endswith("Error)")
-    assert [len(sequence) for sequence in open_folder(folder)] == [2, 3]
-
-
-def test_live_and_written_clips_agree(simulated):
-    written, film = Sequence(simulated[0] / CLIP.name), Film(CLIP)
-    assert written.about == film.about and written.camera == film.camera
-    assert written.about["renderer"].startswith("MuJoCo") and written.intrinsics == film.intrinsics
-    # a film's frames can be drawn in any order
-    order = [2, 0, 1]
-    live, read = clips.take(film, order, EVERY), clips.take(written, order, EVERY)
-    film.close()
-    assert live["instances"] == json.loads(json.dumps(live["instances"])) == read["instances"]
-    for name in ("ids", "ground", "truth_m", "classes", "static", "stamps_s", "world_from_camera"):
-        np.testing.assert_array_equal(live[name], read[name], name)
-    np.testing.assert_allclose(live["depth_m"], read["depth_m"], atol=written.depth_unit_m * 0.51)
-    np.testing.assert_allclose(live["flow_next"], read["flow_next"], atol=0.51 / 64)
-    np.testing.assert_allclose(live["flow_previous"], read["flow_previous"], atol=0.51 / 64)
-    assert np.abs(live["color"].astype(int) - read["color"]).mean() < 6
-    for one, two in zip(live["amodal"], read["amodal"], strict=True):
-        assert one.keys() == two.keys() and all((one[who] == two[who]).all() for who in one)
-    assert live["ids"].any() and read["intrinsics"] == live["intrinsics"]
-
-
-def test_workers_stream_clips_without_end_and_end_when_told(rendering):
-    with clips.Live("sim-train", ("color", "truth_m"), workers=1, share=ROOMS) as live:
-        items = [live.draw(np.random.default_rng(0), 2) for _ in range(2)]
-    assert all(item["color"].shape[0] == item["truth_m"].shape[0] == len(item["stamps_s"]) == 2 for item in items)
-    assert [item["about"]["name"] for item in items] == ["room_0000_0", "room_0000_1"] and live.count == 2
-    assert not any(worker.is_alive() for worker in live._workers)
-    with pytest.raises(RuntimeError, match="closed"):
-        live.draw(np.random.default_rng(0), 2)
-
-
-def test_an_error_in_a_worker_reaches_who_asks(rendering):
-    with (
-        clips.Live("sim-train", ("no such layer",), 1, ROOMS) as live,
-        pytest.raises(RuntimeError, match="no such layer"),
-    ):
-        next(iter(live))
-
-
 def test_an_open_split_is_written_or_drawn(tmp_path):
     drawn = clips.open_split("sim-val")
     assert [film.clip for film in drawn] == split_clips("sim-val") and len(drawn[0]) == 60
@@ -283,67 +207,6 @@ def test_an_open_split_is_written_or_drawn(tmp_path):
     for clip in split_clips("sim-val"):
         write(tmp_path / clip.name, frames=1)
     assert [s.folder.name for s in clips.open_split("sim-val", tmp_path)] == [f.clip.name for f in drawn]
-
-
-ASKED = ["simulate", "--activity", "room", "--seed", "3", "--frames", "3", "--width", "64", "--height", "48", "--out"]
-
-
-def test_simulate_writes_shows_and_keeps(rendering, tmp_path, capsys):
-    asked = [*ASKED, str(tmp_path), "--preview", "--without", "amodal,ground", "--workers", "1"]
-    assert main(asked) == 0
-    (sequence,) = open_folder(tmp_path)
-    assert {"color", "depth_m", "ids", "flow_next"} <= set(sequence.layers) and not {"amodal", "ground"} & set(
-        sequence.layers
-    )
-    with av.open(str(tmp_path / f"{sequence.about['name']}.mp4")) as movie:
-        shown = [picture.to_ndarray(format="rgb24") for picture in movie.decode(video=0)]
-    assert len(shown) == 3 and shown[0].shape[1] > 4 * 300
-    assert "3/3 frames" in capsys.readouterr().out
-    before = os.stat(sequence.folder / "frames.jsonl").st_mtime_ns
-    assert main(asked) == 0 and os.stat(sequence.folder / "frames.jsonl").st_mtime_ns == before
-    assert main([*asked[:6], "4", *asked[7:]]) == 1
-    assert "frames 3 instead of 4" in capsys.readouterr().err
-
-
-def test_ctrl_c_ends_it_and_the_same_command_goes_on(rendering, tmp_path):
-    command = [sys.executable, "-m", "instance_depth_ros.cli", *ASKED, str(tmp_path)]
-    command[command.index("--frames") + 1] = "400"
-    part = tmp_path / ".room_0003_0.part" / "frames.jsonl"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not (part.exists() and part.stat().st_size):
-            time.sleep(0.05)
-        os.killpg(running.pid, signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert running.returncode == 130 and b"Traceback" not in said
-    assert [path.name for path in tmp_path.iterdir()] == [".room_0003_0.part"]
-    done = part.read_text().count("\n")
-    clip = Clip("room", 3, "train", 0, 400, 10.0, 64, 48)
-    film = Film(clip)
-    assert SequenceWriter(tmp_path / clip.name, film.about, film.camera).done == done
-    film.close()
-    assert done and all((part.parent / f"rgb/{index:06d}.jpg").stat().st_size for index in range(done))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "",
-        "--split sim-val --activity room",
-        "--split sim-nothing",
-        "--activity room --frames 0",
-        "--activity room --clips 3",
-        "--activity room --without rgb",
-        "--split sim-val --seed 3",
-    ],
-)
-def test_options_that_make_no_sense_together_are_wrong_usage(wrong, tmp_path, capsys):
-    try:
-        status = main(["simulate", "--out", str(tmp_path), *wrong.split()])
-    except SystemExit as usage:
-        status = usage.code
-    assert status == 2 and "usage" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
 
 
 def said(who: int, kind: str, depth_m: float | None, visible: float | None, area: int = 9) -> dict:

@@ -72,9 +72,13 @@ def write(
     progress = Progress(sum(clip.frames for clip in clips), sum(clip.frames for clip in kept))
     scenes = [list(views) for _, views in groupby(missing, lambda clip: clip.scene)]
     failed: dict[str, str] = {}
-    for done, failures in _work(scenes, out, layers, workers or len(os.sched_getaffinity(0)), movies):
-        failed |= failures
-        progress.at(progress.there + done, f"{len(failed)} failed" if failed else "")
+    try:
+        for done, failures in _work(scenes, out, layers, workers or len(os.sched_getaffinity(0)), movies):
+            failed |= failures
+            progress.at(progress.there + done, f"{len(failed)} failed" if failed else "")
+    except KeyboardInterrupt:
+        progress.end("stopped; the same command goes on")
+        raise
     progress.end(f"{len(clips) - len(failed)} sequences in {out}")
     return failed
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from ..evaluation.report import INK, PAPER, write_text
+from ..provenance import provenance
 from .sequence import Sequence, open_folder
 
 # Liang et al., InstanceDepth: Table 1, and what the text says of Figure 3a.
@@ -201,7 +202,7 @@ def _points(title: str, videos: list[dict]) -> np.ndarray:
 
 def main(args: Namespace) -> int:
     """args: folder, out. Writes statistics.json and statistics.png there; exit status."""
-    result = statistics(open_folder(args.folder))
+    result = provenance() | statistics(open_folder(args.folder))
     out = Path(args.out or args.folder)
     out.mkdir(parents=True, exist_ok=True)
     (out / "statistics.json").write_text(json.dumps(result, indent=1) + "\n")
