@@ -38,23 +38,26 @@ class Channels:
             self._sum[person, :, CHANNELS.index(name)] += through(at, np.array(key)[:, None], now)[:, 0]
         self._loop = None
 
-    def at(self, time_s: float) -> dict[str, np.ndarray]:
-        """(people,) of each channel."""
+    def at(self, time_s: float) -> np.ndarray:
+        """(people, CHANNELS)"""
         if self._loop is None:
             self._loop = Loop(smooth(self._sum, 0.03))
-        return dict(zip(CHANNELS, self._loop.at(time_s).T, strict=True))
+        return self._loop.at(time_s)
 
 
-class Reaches:
-    """Where hands are told to be: cubic pieces (start, end, point, point, slope, slope, weight, weight)."""
+class Targets:
+    """Points in the world that hands or heads are told to go to.
 
-    def __init__(self, count: int, period_s: float):
-        self.count, self.period_s, self._rows, self._table = count, period_s, [], None
+    Kept as cubic pieces: slot, start, length, point, point, slope, slope, weight, weight.
+    """
 
-    def add(self, person: int, hand: int, times_s, points, blend_s: float) -> None:
+    def __init__(self, slots: int, period_s: float):
+        self.slots, self.period_s, self._rows, self._table = slots, period_s, [], None
+
+    def add(self, slot: int, times_s, points, blend_s: float) -> None:
         times_s, points = np.atleast_1d(np.asarray(times_s, float)), np.asarray(points, float).reshape(-1, 3)
         if len(times_s) != len(points) or (np.diff(times_s) <= 0).any():
-            raise ValueError(f"reach needs increasing times_s, one a point; got {times_s} for {len(points)} points")
+            raise ValueError(f"a target needs increasing times_s, one a point; got {times_s} for {len(points)} points")
         slope = slopes(times_s, points) if len(points) > 1 else np.zeros((1, 3))
         ends = np.concatenate([[times_s[0] - blend_s], times_s, [times_s[-1] + blend_s]])
         index = np.clip(np.arange(-1, len(points) + 1), 0, len(points) - 1)
@@ -62,13 +65,13 @@ class Reaches:
         weight = np.ones(len(index))
         weight[[0, -1]] = 0
         for i in range(len(index) - 1):
-            self._rows.append((2 * person + hand, ends[i], ends[i + 1] - ends[i], *points[i], *points[i + 1],
+            self._rows.append((slot, ends[i], ends[i + 1] - ends[i], *points[i], *points[i + 1],
                                *slope[i], *slope[i + 1], weight[i], weight[i + 1]))  # fmt: skip
         self._table = None
 
     def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Points (people, 2, 3) and weights (people, 2) from 0, free, to 1."""
-        points, weights = np.zeros((2 * self.count, 3)), np.zeros(2 * self.count)
+        """Points (slots, 3) and weights (slots,) from 0, free, to 1."""
+        points, weights = np.zeros((self.slots, 3)), np.zeros(self.slots)
         if self._rows:
             if self._table is None:
                 self._table = np.array(self._rows)
@@ -79,11 +82,11 @@ class Reaches:
             a, b, slope_a, slope_b = rows[:, 3:6], rows[:, 6:9], rows[:, 9:12], rows[:, 12:15]
             where = a + (b - a) * u**2 * (3 - 2 * u) + long * u * (1 - u) * ((1 - u) * slope_a - u * slope_b)
             weight = rows[:, 15] + (rows[:, 16] - rows[:, 15]) * ease(u[:, 0])
-            who = rows[:, 0].astype(int)
-            np.add.at(points, who, where * weight[:, None])
-            np.add.at(weights, who, weight)
+            slot = rows[:, 0].astype(int)
+            np.add.at(points, slot, where * weight[:, None])
+            np.add.at(weights, slot, weight)
             points /= np.maximum(weights, 1e-9)[:, None]
-        return points.reshape(-1, 2, 3), np.minimum(weights, 1).reshape(-1, 2)
+        return points, np.minimum(weights, 1)
 
 
 class Jumps:
