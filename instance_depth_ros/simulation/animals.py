@@ -64,10 +64,11 @@ class Animals:
         self._rest = self._rest_m(np.array([plan.lies_ahead for plan in plans]))
         self.footfalls = Footfalls(course, self._rest, h)
         self._moods = self._decide(rng, script, course, np.array([kind.grazes for kind in kinds]))
-        self._beat = np.rint(rng.uniform(20, 34, self.count)) * 2 * np.pi / script.period_s
+        self._beat = 2 * np.rint(rng.uniform(10, 17, self.count)) * 2 * np.pi / script.period_s
         self._began = rng.uniform(0, 2 * np.pi, self.count)
         # lying, the belly is on the ground
-        self._drop = np.where(self.lying, 0.72 * h - 0.5 * self._depth - 0.02 * h, 0.0)
+        self._back = (h + self._roots_z[:, 2] / 0.74) / 2
+        self._drop = np.where(self.lying, (h + self._back) / 2 - 0.98 * self._depth - 0.01 * h, 0.0)
 
     def _rest_m(self, lies_ahead) -> np.ndarray:
         """(n, 4, 2): where the feet are under the body, ahead and left."""
@@ -202,8 +203,9 @@ class Animals:
         ankle, foot = root + distance * axis, foot + (root + distance * axis - ankle)
         along = (upper**2 - lower**2 + distance**2) / (2 * distance)
         bend = np.sqrt(np.maximum(upper**2 - along**2, 0))
-        # elbows point back, stifles ahead
+        # elbows point back, stifles ahead; aside, where one lies on them
         pole = np.where(front, -1.0, 1.0)[:, None] * ahead
+        pole = pole + 1.6 * self.lying[:, None, None] * (sides[:, None] * left + 0.5 * up)
         pole = pole - (pole * axis).sum(-1, keepdims=True) * axis
         pole /= np.linalg.norm(pole, axis=-1, keepdims=True)
         knee = root + along * axis + bend * pole
@@ -229,7 +231,7 @@ class Animals:
             return body + (x - self._ahead)[:, None] * ahead + z[:, None] * up
 
         length, depth = self._length, self._depth
-        back = (h + self._roots_z[:, 2] / 0.74) / 2
+        back = self._back
         center[:, CHEST] = point(0.36 * length, h - 0.5 * depth)
         center[:, BELLY] = point(-0.02 * length, (h + back) / 2 - 0.52 * depth)
         center[:, RUMP] = point(-0.42 * length, back - 0.47 * depth)

@@ -91,8 +91,8 @@ def _car(body: _Body, rng) -> None:
     for y in (0.745, -0.745):
         for x in (top - 0.03, -0.75, rear * 0.84):
             body.box((x * s, y * s, 1.13 * s), (0.045 * s, 0.015, 0.27 * s), paint)
-    for y in (0.98, -0.98):
-        body.box((0.72 * s, y * s, 1.0 * s), (0.06, 0.1, 0.07), paint)
+    for y in (0.95, -0.95):
+        body.box((0.72 * s, y * s, 1.0 * s), (0.06, 0.08, 0.07), paint)
     plate = body.stage.material((235, 235, 225))
     for x in (2.21, -2.21):
         body.box((x * s, 0, 0.5 * s), (0.012, 0.26, 0.055), plate)

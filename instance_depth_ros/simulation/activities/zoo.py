@@ -16,18 +16,18 @@ from ..world import Filming, World
 
 # who lives together, how many, and whether keepers go in to them
 HERDS = (
-    (("zebra",), (3, 5), True),
-    (("zebra", "giraffe"), (3, 4), True),
+    (("zebra",), (4, 6), True),
+    (("zebra", "giraffe"), (3, 5), True),
     (("giraffe",), (2, 3), True),
-    (("deer", "doe", "doe"), (3, 6), True),
-    (("goat",), (3, 7), True),
-    (("llama", "goat"), (3, 6), True),
-    (("cow",), (2, 4), True),
+    (("deer", "doe", "doe"), (4, 7), True),
+    (("goat",), (4, 7), True),
+    (("llama", "goat"), (4, 7), True),
+    (("cow",), (3, 5), True),
     (("elephant",), (2, 3), True),
-    (("lion", "lioness", "lioness"), (2, 4), False),
-    (("tiger",), (2, 3), False),
-    (("bear",), (2, 3), False),
-    (("wolf",), (3, 5), False),
+    (("lion", "lioness", "lioness"), (3, 5), False),
+    (("tiger",), (3, 4), False),
+    (("bear",), (3, 4), False),
+    (("wolf",), (3, 6), False),
 )
 
 YARD_M = 2.3  # of an enclosure's depth, at its back: huts, troughs, hay, and the keeper's way to them
@@ -43,11 +43,12 @@ class Pen:
 
 def build(rng: np.random.Generator) -> World:
     """Visitors on a path along y = 0, enclosures beyond the fence at +y; the camera is among the visitors."""
-    path_half = np.array([rng.uniform(6.5, 8.5), rng.uniform(2.9, 3.5)])
+    path_half = np.array([rng.uniform(6.5, 8.5), rng.uniform(3.4, 4.1)])
     world = World(Stage(), path_half, night=rng.random() < 0.25)
     two = rng.random() < 0.45
-    herds = [HERDS[i] for i in rng.choice(len(HERDS), 2 if two else 1, replace=False)]
-    largest = max(SPECIES[name].radius_m for species, *_ in herds for name in species)
+    herds = [herd for herd in HERDS if not two or _largest(herd) < 1.1]
+    herds = [herds[i] for i in rng.choice(len(herds), 2 if two else 1, replace=False)]
+    largest = max(map(_largest, herds))
     front, wide = path_half[1], path_half[0] / len(herds)
     moat_m = rng.uniform(1.6, 2.2) if rng.random() < 0.3 else 0.0
     zone_m = np.clip(2 * largest + rng.uniform(1.8, 3.0), 3.6, 6.8)
@@ -58,7 +59,7 @@ def build(rng: np.random.Generator) -> World:
     for index, (species, (least, most), tame) in enumerate(herds):
         center = np.array([(2 * index + 1) * wide - path_half[0], front + moat_m + zone_m / 2])
         pen = Pen(center, np.array([wide - 0.5, zone_m / 2 - 0.15]))
-        count = int(rng.integers(least, most + 1)) if not two else int(rng.integers(2, max(3, most)))
+        count = int(rng.integers(least, most + 1))
         cast += _herd(world, rng, pen, species, count)
         food = pens.furnish(world, rng, center + (0, zone_m / 2 + YARD_M / 2), (wide - 0.4, YARD_M / 2), not tame)
         if tame and keeper is None and rng.random() < 0.6:
@@ -68,7 +69,7 @@ def build(rng: np.random.Generator) -> World:
     world.half = np.array([path_half[0] + 1, front + deep_m + 2])
     crowd.perform(0.3)
     # a camera stays behind those at the fence
-    world.half = np.array([4.5, 1.2])
+    world.half = np.array([4.5, 1.0])
     names, actors, lying = zip(*cast, strict=True)
     world.troupes.append(Animals(rng, world.script, names, actors, lying))
     if keeper is not None:
@@ -85,6 +86,10 @@ def build(rng: np.random.Generator) -> World:
     )
     world.filming = Filming(distance_m=(4.0, 7.0), lenses=lenses, focus=lambda time_s: np.array([0.0, front + 0.8]))
     return world
+
+
+def _largest(herd) -> float:
+    return max(SPECIES[name].radius_m for name in herd[0])
 
 
 def _grounds(world: World, rng, path_half, front: float, deep_m: float) -> None:
@@ -162,7 +167,7 @@ def _herd(world: World, rng, pen: Pen, species, count: int) -> list[tuple[str, i
     radii = np.array([SPECIES[name].radius_m for name in names])
     rests = rng.random(count) < 0.35
     rests[rng.integers(count)] = False
-    room_m = 2 * radii * np.where(rests, 1.05, 1.5)
+    room_m = 2 * radii * np.where(rests, 1.02, 1.4)
     while len(names) > 1 and room_m[: len(names)].sum() > 2 * pen.half[0]:
         names.pop()
     shares = room_m[: len(names)] / room_m[: len(names)].sum()
