@@ -12,6 +12,9 @@ from ..stage import Stage, light_up
 from ..world import Filming, World
 
 
+MOST = 15  # people
+
+
 def build(rng: np.random.Generator) -> World:
     """6 to 13 dancers, with a teacher or watchers."""
     place = rng.choice([studio, stage, square], p=[0.4, 0.35, 0.25])
@@ -26,7 +29,7 @@ def studio(rng) -> World:
     world.shadows = light_up(world.stage, rng, False, world.ceiling_m, half)
     crowd = Crowd(world, rng)
     dance(world, rng, crowd, (0, -0.3), half - (1.6, 2.0), int(rng.integers(6, 13)), teacher=True)
-    crowd.sit(int(rng.integers(0, 3)))
+    crowd.sit(min(int(rng.integers(0, 3)), MOST - len(crowd.actors)))
     crowd.perform()
     return world
 
@@ -65,7 +68,7 @@ def stage(rng) -> World:
     crowd = Crowd(world, rng)
     room = np.array([half[0] - 2.2, 2.2])
     dance(world, rng, crowd, (0, half[1] - 3.4), room, int(rng.integers(7, 14)), teacher=False)
-    crowd.sit(int(rng.integers(1, 4)))
+    crowd.sit(min(int(rng.integers(1, 4)), MOST - len(crowd.actors)))
     crowd.perform()
     return world
 
@@ -88,7 +91,7 @@ def square(rng) -> World:
             _beside(world, rng, prop, room + 1.2)
     crowd = Crowd(world, rng)
     dance(world, rng, crowd, (0, 0), np.minimum(room, 5), int(rng.integers(6, 13)), teacher=rng.random() < 0.3)
-    crowd.sit(int(rng.integers(0, 3)))
+    crowd.sit(min(int(rng.integers(0, 3)), MOST - len(crowd.actors)))
     crowd.perform(0.2 if rng.random() < 0.4 else 0.0)
     return world
 
