@@ -11,7 +11,6 @@ from ..people import team
 from ..stage import Stage, light_up
 from ..world import Filming, World
 
-
 MOST = 15  # people
 
 
