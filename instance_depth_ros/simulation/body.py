@@ -10,7 +10,7 @@ from .steps import ease
 
 # Geoms of one person: what each wears. Pairs are left, right.
 WEARS = (
-    *("skin", "hair", "skin", "top", "top", "bottom", "top"),
+    *("skin", "hair", "skin", "chest", "top", "bottom", "top"),
     *("top", "top", "sleeve", "sleeve", "skin", "skin"),
     *("bottom", "bottom", "shin", "shin", "shoe", "shoe"),
 )
@@ -31,7 +31,7 @@ _UP = np.array([0.0, 0.0, 1.0])
 
 
 class Trunk(NamedTuple):
-    """Points (n, 3) and frames (n, 3, 3), whose columns point left, up and forward."""
+    """Points (n, 3) and frames (n, 3, 3), whose columns point forward, left and up."""
 
     pelvis: np.ndarray
     neck: np.ndarray
@@ -69,16 +69,16 @@ class Body:
         self.sizes = self._sizes()
 
     def _sizes(self) -> np.ndarray:
-        """(n, geoms, 3): semi-axes of ellipsoids (left, up, forward); radius and half length of capsules."""
+        """(n, geoms, 3): semi-axes of ellipsoids (forward, left, up); radius and half length of capsules."""
         share = np.zeros((len(self.stature_m), len(WEARS), 3))
         b = self.build[:, None]
         # heads of the small are large
-        share[:, HEAD] = np.array([0.046, 0.068, 0.056]) * (1 + 0.3 * (1.7 - self.stature_m).clip(0))[:, None]
-        share[:, HAIR] = share[:, HEAD] * np.where(self.long_hair[:, None], [1.1, 1.25, 0.95], [1.1, 0.88, 1.04])
+        share[:, HEAD] = np.array([0.056, 0.046, 0.068]) * (1 + 0.3 * (1.7 - self.stature_m).clip(0))[:, None]
+        share[:, HAIR] = share[:, HEAD] * np.where(self.long_hair[:, None], [0.95, 1.1, 1.28], [1.04, 1.1, 0.88])
         share[:, NECK, :2] = 0.032, 0.035
-        for geom, axes in ((CHEST, (0.105, 0.125, 0.066)), (BELLY, (0.09, 0.1, 0.064)), (PELVIS, (0.1, 0.075, 0.07))):
-            share[:, geom] = np.array(axes) * np.concatenate([b, np.ones_like(b), b], -1)
-        share[self.skirt, PELVIS] *= 1.15, 2.0, 1.5
+        for geom, axes in ((CHEST, (0.066, 0.105, 0.125)), (BELLY, (0.064, 0.09, 0.1)), (PELVIS, (0.07, 0.1, 0.075))):
+            share[:, geom] = np.array(axes) * np.concatenate([b, b, np.ones_like(b)], -1)
+        share[self.skirt, PELVIS] *= 1.5, 1.15, 2.0
         share[:, SHOULDERS, :2] = 0.034, 0.1
         limbs = ((UPPER_ARM, 0.027, UPPER_ARM_L), (FOREARM, 0.021, FOREARM_L), (HAND, 0.02, HAND_L),
                  (THIGH, 0.045, THIGH_L), (SHIN, 0.03, SHIN_L), (FOOT, SOLE, 0.1))  # fmt: skip
@@ -117,7 +117,7 @@ class Body:
         """Knees forward and a little outward; a foot out of reach is pulled along."""
         toes, ankles, middles = feet
         h = self.stature_m[:, None, None]
-        left, _, forward = np.moveaxis(trunk.pelvis_frame, -1, 0)
+        forward, left, _ = np.moveaxis(trunk.pelvis_frame, -1, 0)
         facing = np.stack([np.cos(yaws), np.sin(yaws), 0 * yaws], -1)
         hips = self.hips(trunk.pelvis, left)
         knees, reached = two_bones(
@@ -132,7 +132,7 @@ class Body:
         from forward (0) towards the other arm.
         """
         h = self.stature_m[:, None, None]
-        left, up, forward = np.moveaxis(trunk.chest_frame, -1, 0)
+        forward, left, up = np.moveaxis(trunk.chest_frame, -1, 0)
         aside = SIDES * left[:, None]
         shoulders = trunk.neck[:, None] + h * (SHOULDER * aside - 0.012 * up[:, None])
         hang, ahead = _turned(-up[:, None], forward[:, None], lift), _turned(forward[:, None], up[:, None], lift)
@@ -156,10 +156,10 @@ class Body:
         local = (points - trunk.neck[:, None]) @ trunk.chest_frame
         side, front = 0.105 * wide + 0.022 * h, 0.068 * wide + 0.022 * h
         # an ellipse round the trunk, its middle moved back
-        far = np.hypot(local[..., 0] / side, (local[..., 2] + front) / (2 * front)) + 1e-6
-        beside = ease((0.23 - np.abs(local[..., 1] / h + 0.13)) / 0.06)
+        far = np.hypot(local[..., 1] / side, (local[..., 0] + front) / (2 * front)) + 1e-6
+        beside = ease((0.23 - np.abs(local[..., 2] / h + 0.13)) / 0.06)
         grow = 1 + (_beyond(far) / far - 1) * beside
-        local = np.stack([local[..., 0] * grow, local[..., 1], (local[..., 2] + front) * grow - front], -1)
+        local = np.stack([(local[..., 0] + front) * grow - front, local[..., 1] * grow, local[..., 2]], -1)
         return trunk.neck[:, None] + local @ np.swapaxes(trunk.chest_frame, -1, -2)
 
     def _off_head(self, points, trunk: Trunk) -> np.ndarray:
@@ -180,25 +180,25 @@ class Body:
     def geoms(self, trunk: Trunk, legs: Legs, arms: Arms) -> tuple[np.ndarray, np.ndarray]:
         """Centres (n, geoms, 3) and rotations (n, geoms, 3, 3).
 
-        Capsules: z along their axis. Ellipsoids: x left, y up, z forward, so that prints face forward.
+        Capsules: z along their axis. Ellipsoids: x forward, y left, z up, so that prints go round the body.
         """
         n, h = len(self.stature_m), self.stature_m[:, None]
         centers, rotations = np.empty((n, len(WEARS), 3)), np.empty((n, len(WEARS), 3, 3))
-        _, up, forward = np.moveaxis(trunk.chest_frame, -1, 0)
-        hair = np.where(self.long_hair[:, None], (0.0, -0.018, -0.022), (0.0, 0.009, -0.014))
+        up = trunk.chest_frame[..., 2]
+        hair = np.where(self.long_hair[:, None], (-0.022, 0.0, -0.006), (-0.014, 0.0, 0.017))
         low = np.where(self.skirt[:, None], -0.09, 0.02)
         belly = _average(trunk.pelvis_frame, trunk.chest_frame)
         centers[:, HEAD] = trunk.head
         centers[:, HAIR] = trunk.head + h * np.einsum("nij,nj->ni", trunk.head_frame, hair)
         centers[:, NECK] = trunk.neck + 0.037 * h * up
         centers[:, CHEST] = trunk.neck - 0.078 * h * up
-        centers[:, BELLY] = trunk.pelvis + h * (WAIST * trunk.pelvis_frame[..., 1] + 0.004 * belly[..., 2])
-        centers[:, PELVIS] = trunk.pelvis + low * h * trunk.pelvis_frame[..., 1]
+        centers[:, BELLY] = trunk.pelvis + h * (WAIST * trunk.pelvis_frame[..., 2] + 0.004 * belly[..., 0])
+        centers[:, PELVIS] = trunk.pelvis + low * h * trunk.pelvis_frame[..., 2]
         centers[:, SHOULDERS] = trunk.neck - 0.01 * h * up
         rotations[:, HEAD] = rotations[:, HAIR] = trunk.head_frame
         rotations[:, CHEST], rotations[:, BELLY], rotations[:, PELVIS] = trunk.chest_frame, belly, trunk.pelvis_frame
-        rotations[:, NECK] = trunk.chest_frame[..., [0, 2, 1]] * (1, -1, 1)
-        rotations[:, SHOULDERS] = trunk.chest_frame[..., [1, 2, 0]]
+        rotations[:, NECK] = trunk.chest_frame
+        rotations[:, SHOULDERS] = trunk.chest_frame[..., [2, 0, 1]]
 
         wrists = self.wrists(arms)
         starts = np.concatenate([arms.shoulders, arms.elbows, wrists, legs.hips, legs.knees, legs.feet], 1)
@@ -224,12 +224,12 @@ def unit(vectors) -> np.ndarray:
 
 
 def tilted(headings, lean=0.0, side=0.0) -> np.ndarray:
-    """(n, 3, 3): the frame (left, up, forward) of what leans forward, and then to its left; all angles (n,)."""
+    """(n, 3, 3): the frame (forward, left, up) of what leans forward, and then to its left; all angles (n,)."""
     (ch, sh), (cl, sl), (cs, ss) = ((np.cos(a), np.sin(a)) for a in np.broadcast_arrays(headings, lean, side))
     ahead, left = np.stack([ch, sh, 0 * ch], -1), np.stack([-sh, ch, 0 * ch], -1)
     cl, sl, cs, ss = (v[:, None] for v in (cl, sl, cs, ss))
     forward, up = cl * ahead - sl * _UP, cl * _UP + sl * ahead
-    return np.stack([cs * left - ss * up, cs * up + ss * left, forward], -1)
+    return np.stack([forward, cs * left - ss * up, cs * up + ss * left], -1)
 
 
 def two_bones(root, goal, upper, lower, pole):
@@ -265,6 +265,6 @@ def _turned(a, b, angle) -> np.ndarray:
 
 def _average(one, other) -> np.ndarray:
     """The frame between two that are not far apart."""
-    up, forward = unit(one[..., 1] + other[..., 1]), one[..., 2] + other[..., 2]
-    left = unit(cross(up, forward))
-    return np.stack([left, up, cross(left, up)], -1)
+    up = unit(one[..., 2] + other[..., 2])
+    left = unit(cross(up, one[..., 0] + other[..., 0]))
+    return np.stack([cross(left, up), left, up], -1)

@@ -238,18 +238,18 @@ class People:
         sway = told["sway_m"] + 0.012 * h * (walks + 0.8 * idle[:, 3] * (1 - gait.steps))
         back = 0.1 * h * np.sin(told["lean"].clip(-0.5, 1.4)) * ~sits + 0.25 * told["crouch_m"]
         places = places + sway[:, None] * gait.left - back[:, None] * gait.forward
-        caps = self.body.caps(ankles, self.body.hips(places, pelvis_frame[..., 0]), lifts, 0.999)
+        caps = self.body.caps(ankles, self.body.hips(places, pelvis_frame[..., 1]), lifts, 0.999)
         stand = (ANKLE + 0.99 * LEG_L - (0.022 + 0.016 * np.cos(2 * gait.phase)) * gait.run) * h
         height = least(np.concatenate([self._heights.at(time_s), stand[:, None], caps], -1), 0.004 * h)
         height = np.where(sits, self._seat_m + 0.075 * h, height - told["crouch_m"])
         pelvis = np.concatenate([places, height[:, None]], -1)
 
-        up = chest_frame[..., 1]
-        neck = pelvis + h[:, None] * (WAIST * pelvis_frame[..., 1] + (TORSO_L - WAIST) * up)
+        up = chest_frame[..., 2]
+        neck = pelvis + h[:, None] * (WAIST * pelvis_frame[..., 2] + (TORSO_L - WAIST) * up)
         turn, nod = self._turn_of_head(time_s, chest_yaw, neck)
         turn, nod = turn + told["turn_head"] + 0.06 * idle[:, 1], nod + told["nod"] + 0.04 * idle[:, 2]
         head_frame = tilted(chest_yaw + turn, 0.35 * lean + nod, 0.3 * side + told["tilt_head"])
-        head = neck + HEAD_L * h[:, None] * (0.4 * up + 0.6 * head_frame[..., 1] + 0.09 * head_frame[..., 2])
+        head = neck + HEAD_L * h[:, None] * (0.4 * up + 0.6 * head_frame[..., 2] + 0.09 * head_frame[..., 0])
         return Trunk(pelvis, neck, head, pelvis_frame, chest_frame, head_frame)
 
     def _turn_of_head(self, time_s, chest_yaw, neck) -> tuple[np.ndarray, np.ndarray]:
