@@ -125,7 +125,8 @@ class Balls:
 
     class_id = BALL
 
-    def __init__(self):
+    def __init__(self, rng: np.random.Generator):
+        self._rng = rng
         self.kinds: list[str] = []
         self.paths: list[Path] = []
         self._axes: list[np.ndarray] = []
@@ -134,6 +135,7 @@ class Balls:
         """kind: one of RADIUS_M."""
         self.kinds.append(kind)
         self.paths.append(path.close())
+        self._axes.append(_unit(self._rng.normal(size=3)))
 
     @property
     def geoms_each(self) -> list[int]:
@@ -153,7 +155,6 @@ class Balls:
                     stage.moving("cylinder", (skirt, 0.011), white)
             else:
                 stage.moving("sphere", (radius,), stage.material(image=_skin(rng, kind), stretch=True, shine=0.2))
-            self._axes.append(_unit(rng.normal(size=3)))
 
     def pose(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         centers, rotations = [], []

@@ -17,8 +17,11 @@ TABLE_M, TABLE_HEIGHT_M, TABLE_NET_M = (2.74, 1.525), 0.76, 0.1525
 _LINE_M, _TOP_M = 0.05, 0.004
 
 
-def venue(rng, half, outdoors_share=0.4) -> World:
-    """The empty floor, within +-half, of a sports hall, or of a ground with a fence and trees, by day or night."""
+def venue(rng, half, outdoors_share=0.4, ceiling_m=(7.0, 10.0)) -> World:
+    """The empty floor, within +-half, of a sports hall, or of a ground with a fence and trees, by day or night.
+
+    ceiling_m: (least, most) of a hall.
+    """
     half, stage, outdoors = np.asarray(half, float), Stage(), rng.random() < outdoors_share
     world = World(stage, half, night=rng.random() < 0.3)
     if outdoors:
@@ -27,7 +30,7 @@ def venue(rng, half, outdoors_share=0.4) -> World:
         props.surroundings(stage, rng, half, world.night)
     else:
         image, period = (textures.planks, textures.plain, textures.tiles)[rng.choice(3, p=[0.5, 0.35, 0.15])](rng)
-        world.ceiling_m = rng.uniform(7, 10)
+        world.ceiling_m = rng.uniform(*ceiling_m)
         windows = rng.random() < 0.5
         props.hall(stage, rng, half, world.ceiling_m, windows, night=world.night)
     stage.floor(250 if outdoors else half.max() + 1, stage.material(image=image, period_m=period))

@@ -111,6 +111,14 @@ def carried(people: People, person: int, path: Path, start_s: float, end_s: floa
     both_hands(people, person, times, [path.at(t) for t in times], radius_m + 0.02, 0.02)
 
 
+def watch(people: People, persons, path: Path) -> None:
+    """Heads follow a ball."""
+    times = np.arange(0, people.script.period_s - 0.3, 0.3)
+    points = [path.at(time_s) for time_s in times]
+    for person in persons:
+        people.look(person, times, points)
+
+
 _DOWN_S, _UP_S = 0.2, 0.236  # of a dribble: pushed down, and back up at 0.8 of the speed
 
 

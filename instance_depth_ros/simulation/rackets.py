@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import textures
-from .gestures import Reaches
+from .gestures import Targets
 from .people import People
 from .play import beside
 from .stage import Stage
@@ -47,7 +47,7 @@ class Rackets:
         self.sport, self.holders, self._people = sport, holders, people
         self._shapes = _badminton() if sport == "badminton" else _bat()
         self._hits: list[tuple] = []
-        self._aims: Reaches | None = None
+        self._aims: Targets | None = None
 
     def hit(self, person: int, time_s: float, ball: np.ndarray, style: str, toward_rad: float) -> None:
         """Swing so that the head meets the ball (3,) at time_s and faces along toward_rad."""
@@ -69,24 +69,26 @@ class Rackets:
         index = self.holders.index(person)
         return hands[index] + REACH_M[self.sport] * frames[index, :, 2]
 
-    def _aim(self) -> Reaches:
-        """Directions (as hand 0) and normals (as hand 1) of the heads about each hit."""
-        aims = Reaches(len(self.holders), self._people.script.period_s)
+    def _aim(self) -> Targets:
+        """Directions (even slots) and normals (odd slots) of the heads about each hit."""
+        aims = Targets(2 * len(self.holders), self._people.script.period_s)
         for person, times, at, ball, along, ahead in self._hits:
             # the wrist does the rest: at the hit the racket points from where the hand is to the ball
             along = along.copy()
             along[at] = _unit(ball - self._people.hand(person, 1, times[at]))
             normals = np.array([_frame(one, ahead)[:, 1] for one in along])
-            aims.add(self.holders.index(person), 0, times, along, _BLEND_S)
-            aims.add(self.holders.index(person), 1, times, normals, _BLEND_S)
+            slot = 2 * self.holders.index(person)
+            aims.add(slot, times, along, _BLEND_S)
+            aims.add(slot + 1, times, normals, _BLEND_S)
         return aims
 
     def _frames(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Of each racket the hand (n, 3), and the axes (n, 3, 3): across, out of the face, towards the head."""
         self._aims = self._aims or self._aim()
-        (aims, weights), headings = self._aims.at(time_s), self._people.script.at(time_s)[1]
+        aims, weights = self._aims.at(time_s)
+        headings = self._people.script.at(time_s)[1]
         hands, frames = [], []
-        for person, aim, weight in zip(self.holders, aims, weights, strict=True):
+        for person, aim, weight in zip(self.holders, aims.reshape(-1, 2, 3), weights.reshape(-1, 2), strict=True):
             hand, turned = self._people.hand_frame(person, 1, time_s)
             ahead, out = _axes(headings[self._people.actors[person]])
             ready = _unit(_READY @ np.stack([ahead, out, [0, 0, 1]]) + 0.5 * turned[:, 2])

@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import courts, play
 from ..balls import SHUTTLE_DRAG, Balls, Path, duration_over
-from ..people import People, team
+from ..clothes import team
+from ..people import People
 from ..play import Touch, beside
 from ..rackets import Rackets
 from ..world import Filming, World
@@ -51,12 +52,13 @@ def build(rng) -> World:
     dress = [outfit for each in sides for _ in range(2) for outfit in team(rng, each)] + [None] * (total - first)
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)
     others.act(people)
-    balls, rackets = Balls(), Rackets("badminton", people, list(range(first)))
+    balls, rackets = Balls(rng), Rackets("badminton", people, list(range(first)))
     for game in games:
         balls.add("shuttle", game.shuttle(people))
         game.strokes(people, rackets)
+    play.watch(people, range(first, people.count), balls.paths[0])
     world.troupes += [people, balls, rackets]
-    world.filming = Filming(distance_m=(3.8, 6.2), focus=lambda time_s: focus)
+    world.filming = Filming(distance_m=(4.2, 6.2), focus=lambda time_s: focus)
     return world
 
 
@@ -129,6 +131,7 @@ class _Game:
     def strokes(self, people: People, rackets: Rackets) -> None:
         for player in range(2 * self._each):
             people.rest(self._first + player, "ready")
+        play.watch(people, range(self._first, self._first + 2 * self._each), self.path)
         for touch, answer in zip(self.touches, self.touches[1:], strict=False):
             person, time_s, ball = touch.player, touch.time_s, self._contact(people, touch)
             toward = np.arctan2(*(answer.place - touch.place)[::-1])

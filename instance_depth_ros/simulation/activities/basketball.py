@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import courts, play
 from ..balls import RADIUS_M, Balls, Path
-from ..people import People, team
+from ..clothes import team
+from ..people import People
 from ..play import beside
 from ..script import Script
 from ..world import Filming, World
@@ -65,8 +66,9 @@ def build(rng) -> World:
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)
     for player in range(2 * each):
         people.rest(player, "ready")
-    balls = Balls()
+    balls = Balls(rng)
     balls.add("basketball", _Ball(people, beats).path)
+    play.watch(people, range(people.count), balls.paths[0])
     _defend(people, beats)
     idle = [person for person in others.standing if world.script.fixed[person]]
     for person in idle[: rng.integers(0, 3)]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import courts, play
 from ..balls import RADIUS_M, Balls, Path
-from ..people import People, team
+from ..clothes import team
+from ..people import People
 from ..play import Touch, beside
 from ..rackets import Rackets
 from ..world import Filming, World
@@ -24,7 +25,7 @@ def build(rng) -> World:
     tables = int(rng.integers(2, 6))
     middles = _rows(rng, tables)
     half = np.abs(middles).max(0) + (4.6, 4.0)
-    world = courts.venue(rng, half, outdoors_share=0.1)
+    world = courts.venue(rng, half, outdoors_share=0.1, ceiling_m=(3.8, 6.5))
     playing = int(np.clip((total - rng.integers(0, 4)) // 2, 1, tables))
     games = []
     for index, middle in enumerate(middles):
@@ -41,23 +42,25 @@ def build(rng) -> World:
     dress += [None] * (total - 2 * playing)
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)
     others.act(people)
-    balls, bats = Balls(), Rackets("table_tennis", people, list(range(2 * playing)))
+    balls, bats = Balls(rng), Rackets("table_tennis", people, list(range(2 * playing)))
     for game in games:
         balls.add("table_tennis", game.ball(people))
         game.strokes(people, bats)
+    play.watch(people, range(2 * playing, people.count), balls.paths[0])
     world.troupes += [people, balls, bats]
-    world.filming = Filming(distance_m=(4.2, 6.8), focus=lambda time_s: np.array([0.0, 0.0]))
+    focus = 0.6 * middles[rng.integers(playing)]
+    world.filming = Filming(distance_m=(4.4, 6.4), focus=lambda time_s: focus)
     return world
 
 
 def _rows(rng, tables: int) -> np.ndarray:
     """Middles (tables, 2), the nearest to the origin first."""
-    apart = rng.uniform(2.9, 3.4)
+    apart = rng.uniform(2.7, 3.1)
     if tables < 4:
         middles = np.array([(0.0, apart * (i - (tables - 1) / 2)) for i in range(tables)])
     else:
         middles = np.array(
-            [(x, apart * (i - 0.5 * n)) for x, n in ((-3.6, 1), (3.6, tables - 3)) for i in range(n + 1)]
+            [(x, apart * (i - 0.5 * n)) for x, n in ((-3.3, 1), (3.3, tables - 3)) for i in range(n + 1)]
         )
     return middles[np.argsort(np.linalg.norm(middles, axis=1), kind="stable")]
 
@@ -135,6 +138,7 @@ class _Game:
     def strokes(self, people: People, bats: Rackets) -> None:
         for player in (self._first, self._first + 1):
             people.rest(player, "ready")
+        play.watch(people, (self._first, self._first + 1), self.path)
         for touch in self.touches:
             ball, person, time_s = self._contact(people, touch), touch.player, touch.time_s
             if touch.style == "catch":

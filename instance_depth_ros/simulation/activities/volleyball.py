@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import courts, play
 from ..balls import RADIUS_M, Balls, Path, duration_over
-from ..people import People, team
+from ..clothes import team
+from ..people import People
 from ..play import Touch, beside, both_hands
 from ..world import Filming, World
 
@@ -53,11 +54,12 @@ def build(rng) -> World:
     others.act(people)
     for player in range(2 * each):
         people.rest(player, "ready")
-    balls = Balls()
+    balls = Balls(rng)
     balls.add("volleyball", _ball(people, touches))
     _strokes(people, touches, blocks, net_m, balls.paths[0])
+    play.watch(people, range(people.count), balls.paths[0])
     world.troupes += [people, balls]
-    world.filming = Filming(distance_m=(3.8, 6.2), focus=lambda time_s: focus)
+    world.filming = Filming(distance_m=(4.2, 6.2), focus=lambda time_s: focus)
     return world
 
 
