@@ -77,12 +77,14 @@ class Route:
     aims: np.ndarray
     shake: float = 0.0
     phases: np.ndarray = field(default_factory=lambda: np.zeros((6, 3)))
-    start_s: float = 0.0
+
+    @property
+    def period_s(self) -> float:
+        return float(self.times_s[-1] - self.times_s[0])
 
     def pose(self, time_s: float) -> np.ndarray:
         """world_from_camera (4, 4), OpenCV axes."""
-        period = self.times_s[-1] - self.times_s[0]
-        around = (self.start_s + time_s + np.linspace(-1, 1, 21)) % period + self.times_s[0]
+        around = (time_s + np.linspace(-1, 1, 21)) % self.period_s + self.times_s[0]
         weights = np.hanning(23)[1:-1]
         place, aim = (
             weights @ np.stack([np.interp(around, self.times_s, keys[:, i]) for i in range(3)], -1) / weights.sum()

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import config
 from ..geometry import Intrinsics
-from . import activities, filming
+from . import activities, filming, paths
 from .render import Picture
 from .world import PERSON, Troupe
 
@@ -111,9 +111,10 @@ class Scene:
         rng = np.random.default_rng((*self.stream, 7, view))
         shot = filming.choose(self, rng)
         self.path, self.intrinsics, self.lens, self.mount = shot.path, shot.intrinsics, shot.lens, shot.mount
-        # a camera exposes for what it sees; how well it does differs from view to view
+        # a camera exposes for what it sees, one that is carried about for all of it; how well differs from view to view
         self._exposure = 1.0
-        level = np.mean(self._color(0.0)) + 1e-3
+        times_s = np.linspace(0, self.path.period_s, 6)[:-1] if isinstance(self.path, paths.Route) else [0.0]
+        level = np.mean([np.mean(self._color(time_s)) for time_s in times_s]) + 1e-3
         self._exposure = float(np.clip(rng.uniform(65, 135) / level, 0.7, 4.0))
 
     def render(self, time_s: float, truth: bool = False) -> Moment:
