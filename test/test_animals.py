@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from instance_depth_ros.simulation import activities
-from instance_depth_ros.simulation.animals import BELLY, CHEST, FOOT, GEOMS, NOSE, RUMP, Animals
+from instance_depth_ros.simulation.animals import Animals
+from instance_depth_ros.simulation.bodies import BELLY, CHEST, FOOT, GEOMS, NOSE, RUMP
 from instance_depth_ros.simulation.script import Script
 from instance_depth_ros.simulation.species import SPECIES
 from instance_depth_ros.simulation.stage import Stage
@@ -52,7 +53,7 @@ def herd():
 def _geoms(animals, time_s):
     """Centres (n, GEOMS, 3), NaN where an animal has none."""
     centers = np.full((animals.count * GEOMS, 3), np.nan)
-    centers[animals._kept.reshape(-1)] = animals.pose(time_s)[0]
+    centers[animals.body.has.reshape(-1)] = animals.pose(time_s)[0]
     return centers.reshape(animals.count, GEOMS, 3)
 
 
@@ -60,7 +61,7 @@ def test_shoulders_are_as_high_as_those_of_real_animals(herd):
     herd.dress(Stage(), np.random.default_rng(0))
     for index, name in enumerate(herd.species):
         least, most = HEIGHTS_M[name]
-        top = _geoms(herd, 3.0)[index, CHEST, 2] + herd._sizes_m[index, CHEST, 0]
+        top = _geoms(herd, 3.0)[index, CHEST, 2] + herd.body.sizes_m[index, CHEST, 0]
         assert least <= top <= most, name
 
 
@@ -79,7 +80,7 @@ def test_hooves_are_planted_while_they_carry(herd):
             if first is None or not standing[k - 1, animal, foot]:
                 first = feet[k, animal, foot]
             assert np.linalg.norm(feet[k, animal, foot, :2] - first[:2]) <= 0.03, herd.species[animal]
-    low = feet[..., 2] - herd._sizes_m[:, FOOT][None, ..., 0]
+    low = feet[..., 2] - herd.body.sizes_m[:, FOOT][None, ..., 0]
     assert low.min() > -0.01 and low[standing].max() < 0.05
     assert low.max() > 0.03, "feet are lifted"
 
@@ -88,7 +89,7 @@ def test_limbs_keep_their_lengths(herd):
     for time_s in np.arange(0, 48, 0.7):
         joints = np.stack(herd.limbs(time_s), 2)
         bones = np.linalg.norm(np.diff(joints, axis=2), axis=-1)
-        np.testing.assert_allclose(bones, herd.legs_m, atol=1e-6)
+        np.testing.assert_allclose(bones, herd.body.legs_m, atol=1e-6)
 
 
 def test_a_walk_has_four_beats_and_a_trot_two(herd):
@@ -120,10 +121,10 @@ def test_one_that_lies_rests_on_the_ground():
     names = ["zebra", "deer", "goat", "lion", "tiger", "bear", "wolf"]
     actors = [script.stand((5 * i, 0), 0.3 * i) for i in range(len(names))]
     animals = Animals(np.random.default_rng(1), script, names, actors, [True] * len(names))
-    belly = _geoms(animals, 2.0)[:, BELLY, 2] - animals._sizes_m[:, BELLY, 0]
+    belly = _geoms(animals, 2.0)[:, BELLY, 2] - animals.body.sizes_m[:, BELLY, 0]
     assert (np.abs(belly) < 0.03).all()
     centers, rotations = animals.pose(2.0)
-    sizes = animals._sizes_m[animals._kept]
+    sizes = animals.body.sizes_m[animals.body.has]
     low = centers[:, 2] - np.linalg.norm(rotations[:, 2] * sizes, axis=-1)
     assert low.min() > -0.06
 
@@ -212,7 +213,7 @@ def test_animals_stay_in_and_visitors_out(seed):
     fence = max(world.script.at(t)[0][visitors.actors, 1].max() for t in range(0, 48, 2)) + 0.2
     for time_s in np.arange(0, 48, 1.5):
         centers, rotations = animals.pose(time_s)
-        reach = np.linalg.norm(rotations[:, 1] * animals._sizes_m[animals._kept], axis=-1)
+        reach = np.linalg.norm(rotations[:, 1] * animals.body.sizes_m[animals.body.has], axis=-1)
         assert (centers[:, 1] - reach).min() > fence
 
 

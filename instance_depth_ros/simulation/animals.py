@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from . import furs
+from .bodies import (
+    BELLY, CANNON, CHEST, CREST, EARS, EYES, FOOT, GEOMS, HEAD, HORN_ROOT, HORN_TIP, LOWER, MUZZLE, NECK_HIGH, NECK_LOW,
+    NOSE, RUMP, TAIL_ROOT, TAIL_TIP, TRUNK, UPPER, Bodies,
+)  # fmt: skip
 from .courses import Course
 from .footfalls import Footfalls
-from .script import Loop, Script, smooth
-from .species import PLANS, SPECIES
+from .script import RATE_HZ, Loop, Script, smooth
+from .species import SPECIES
 from .stage import Stage
 from .world import ANIMAL
-
-# Geoms of one animal. Legs: front left, front right, hind left, hind right; other pairs: left, right.
-CHEST, BELLY, RUMP, NECK_LOW, NECK_HIGH, HEAD, MUZZLE, NOSE, TAIL_ROOT, TAIL_TIP, CREST = range(11)
-EARS, EYES, HORN_ROOT, HORN_TIP = (slice(i, i + 2) for i in (11, 13, 15, 17))
-UPPER, LOWER, CANNON, FOOT = (slice(i, i + 4) for i in (19, 23, 27, 31))
-TRUNK = slice(35, 39)
-GEOMS = 39
 
 
 class Animals:
@@ -33,114 +30,43 @@ class Animals:
         if unknown:
             raise ValueError(f"an animal must be one of {', '.join(SPECIES)}, got {', '.join(sorted(unknown))}")
         self.species, self.actors, self.count = list(species), list(actors), len(species)
-        kinds = [SPECIES[name] for name in species]
-        plans = [PLANS[kind.plan] for kind in kinds]
-        h = self.withers_m = np.array([kind.withers_m for kind in kinds]) * rng.uniform(0.92, 1.08, self.count)
+        body = self.body = Bodies(species, rng.uniform(0.92, 1.08, self.count))
         self.lying = np.zeros(self.count, bool) if lying is None else np.asarray(lying, bool)
-        self.still = [False] * self.count
-        self._length, self._depth, self._width = (
-            h * [getattr(kind, name) for kind in kinds] for name in ("length", "depth", "width")
-        )
-        self._neck, self._head = (h[:, None] * [getattr(kind, name) for kind in kinds] for name in ("neck", "head"))
-        self._ear, self._tail, self._horns, self._crest, self._trunk = (
-            h * [getattr(kind, name) for kind in kinds] for name in ("ear", "tail", "horns", "crest", "trunk")
-        )
-        self._snout = np.array([kind.snout for kind in kinds])
-        self._raised = np.array([kind.raised for kind in kinds])
-        legs = np.array([[plan.front, plan.front, plan.hind, plan.hind] for plan in plans])
-        self.legs_m = h[:, None, None] * legs  # upper, lower, cannon
-        self._roots_z = h[:, None] * np.array([[plan.shoulder] * 2 + [plan.hip] * 2 for plan in plans])
-        self._lean = np.array([[0.0, 0.0, -plan.lean, -plan.lean] for plan in plans])
-        self._foot = h[:, None] * np.array([plan.foot for plan in plans])
-        self._thick = h[:, None] * np.array([plan.thick for plan in plans])
-        self._pawed = np.array([kind.plan == "pawed" for kind in kinds])
-        self._sizes_m = self._sizes()
-        self._kept = (self._sizes_m > 0).all(-1)
-        self.geoms_each = self._kept.sum(1).tolist()
-
-        # an actor's place is the middle between nose and rump
-        self._ahead = h * [(kind.ends[0] - kind.ends[1]) / 2 for kind in kinds]
+        self.still, self.geoms_each = [False] * self.count, body.has.sum(1).tolist()
+        kinds = [SPECIES[name] for name in species]
         course = self._course = Course(script, actors, [kind.trail_m for kind in kinds])
-        self._rest = self._rest_m(np.array([plan.lies_ahead for plan in plans]))
-        self.footfalls = Footfalls(course, self._rest, h)
+        self.footfalls = Footfalls(course, self._rest_m(), body.withers_m)
         self._moods = self._decide(rng, script, course, np.array([kind.grazes for kind in kinds]))
         self._beat = 2 * np.rint(rng.uniform(10, 17, self.count)) * 2 * np.pi / script.period_s
         self._began = rng.uniform(0, 2 * np.pi, self.count)
         # lying, the belly is on the ground
-        self._back = (h + self._roots_z[:, 2] / 0.74) / 2
-        self._drop = np.where(self.lying, (h + self._back) / 2 - 0.98 * self._depth - 0.01 * h, 0.0)
+        self._drop = np.where(self.lying, body.belly_m - 0.01 * body.withers_m, 0.0)
 
-    def _rest_m(self, lies_ahead) -> np.ndarray:
+    def _rest_m(self) -> np.ndarray:
         """(n, 4, 2): where the feet are under the body, ahead and left."""
-        h, rest = self.withers_m, np.zeros((self.count, 4, 2))
+        h, rest = self.body.withers_m, np.zeros((self.count, 4, 2))
         for leg, (end, side) in enumerate(((1, 1), (1, -1), (-1, 1), (-1, -1))):
-            lies = lies_ahead * h if end > 0 else 0.22 * h
-            rest[:, leg, 0] = end * self._length / 2 - self._ahead + np.where(self.lying, lies, 0.02 * h * end)
-            rest[:, leg, 1] = side * self._width * np.where(self.lying, 0.55, 0.32)
+            lies = self.body.lies_ahead if end > 0 else 0.22 * h
+            rest[:, leg, 0] = end * self.body.length / 2 - self.body.ahead + np.where(self.lying, lies, 0.02 * h * end)
+            rest[:, leg, 1] = side * self.body.width * np.where(self.lying, 0.55, 0.32)
         return rest
 
     def _decide(self, rng, script, course, grazes) -> Loop:
         """How much each lifts its head, grazes, and looks left, in turns of some seconds while it stands."""
-        steps = len(script.times_s)
-        moods = np.zeros((self.count, steps, 3))
-        going = np.linalg.norm(np.roll(course.places, -1, 1) - course.places, axis=-1) * 20 > 0.12
+        moods = np.zeros((self.count, len(script.times_s), 3))
+        grazes = grazes & ~self.lying
         for animal in range(self.count):
-            at = 0
-            while at < steps:
-                until = at + int(rng.uniform(2.5, 7) * 20)
-                mood = rng.choice(
-                    3, p=[0.5, 0.25, 0.25] if grazes[animal] and not self.lying[animal] else [0, 0.5, 0.5]
-                )
-                if mood == 0:
-                    moods[animal, at:until, 1] = 1
-                else:
-                    moods[animal, at:until, 0] = rng.uniform(0, 1)
-                    moods[animal, at:until, 2] = rng.choice([-1, 1]) * rng.uniform(0.2, 0.9) * (mood == 2)
-                at = until
-            standing = ~smooth(going[animal, :, None].astype(float), 0.5)[:, 0].__gt__(0.1)
-            moods[animal] *= standing[:, None]
-        return Loop(smooth(moods, 0.55))
-
-    def _sizes(self) -> np.ndarray:
-        """(n, GEOMS, 3): half axes of ellipsoids: in the side plane, sideways, along; 0: has none."""
-        h, sizes = self.withers_m, np.zeros((self.count, GEOMS, 3))
-
-        def put(geom, *axes):
-            sizes[:, geom] = np.stack([np.broadcast_to(axis, h.shape) for axis in axes], -1).reshape(
-                (self.count, *([1] if isinstance(geom, slice) else []), 3)
-            )
-
-        length, depth, width = self._length, self._depth, self._width
-        put(CHEST, 0.3 * length + 0.08 * h, 0.5 * depth, 0.47 * width)
-        put(BELLY, 0.52 * length, 0.46 * depth, 0.5 * width)
-        put(RUMP, 0.3 * length + 0.06 * h, 0.46 * depth, 0.46 * width)
-        neck, low, high = self._neck.T
-        put(NECK_LOW, 0.42 * neck + 0.4 * low, low, 0.62 * low)
-        put(NECK_HIGH, 0.40 * neck + 0.3 * high, high, 0.72 * high)
-        long, deep, wide = self._head.T
-        put(HEAD, 0.34 * long, 0.5 * deep, 0.5 * wide)
-        put(MUZZLE, 0.36 * long * self._snout, 0.33 * deep, 0.34 * wide)
-        put(NOSE, 0.06 * long, 0.2 * deep, 0.22 * wide)
-        put(EARS, 0.5 * self._ear, np.where(self._trunk > 0, 0.42, 0.28) * self._ear, 0.1 * self._ear)
-        put(EYES, 0.016 * h**0.3, 0.016 * h**0.3, 0.016 * h**0.3)
-        put(TAIL_ROOT, 0.28 * self._tail, 0.02 * h + 0.03 * self._tail, 0.02 * h + 0.03 * self._tail)
-        put(TAIL_TIP, 0.28 * self._tail, 0.02 * h + 0.06 * self._tail, 0.02 * h + 0.05 * self._tail)
-        put(CREST, 0.55 * neck, self._crest, 0.25 * self._crest)
-        put(HORN_ROOT, 0.3 * self._horns, 0.05 * self._horns + 0.008 * h, 0.05 * self._horns)
-        put(HORN_TIP, 0.3 * self._horns, 0.03 * self._horns + 0.006 * h, 0.05 * self._horns)
-        thigh, shin, cannon = self._thick.T
-        upper, lower, bone = (self.legs_m[:, :, part] for part in range(3))
-        for part, lengths, radius, spare in ((UPPER, upper, thigh, 0.85), (LOWER, lower, shin, 0.68)):
-            sizes[:, part] = np.stack([spare * lengths, *[np.broadcast_to(radius[:, None], lengths.shape)] * 2], -1)
-        sizes[:, UPPER, 2] *= 0.72
-        sizes[:, CANNON] = np.stack([0.56 * bone, *[np.broadcast_to(cannon[:, None], bone.shape)] * 2], -1)
-        sizes[:, FOOT] = self._foot[:, None]
-        for part in range(4):
-            sizes[:, TRUNK.start + part, 0] = self._trunk / 6
-            sizes[:, TRUNK.start + part, 1:] = (self._trunk * (0.13 - 0.025 * part))[:, None]
-        lion = np.array([SPECIES[name].coat == "lion" for name in self.species])
-        sizes[lion, CREST] = h[lion, None] * (0.24, 0.34, 0.27)
-        return sizes[..., [1, 2, 0]]
+            begin_s = 0.0
+            while begin_s < script.period_s:
+                end_s = begin_s + rng.uniform(2.5, 7)
+                turn = (script.times_s >= begin_s) & (script.times_s < end_s)
+                mood = rng.choice(["graze", "lift", "look"], p=[0.5, 0.25, 0.25] if grazes[animal] else [0, 0.5, 0.5])
+                look = rng.choice([-1, 1]) * rng.uniform(0.2, 0.9) if mood == "look" else 0.0
+                moods[animal, turn] = (0, 1, 0) if mood == "graze" else (rng.uniform(0, 1), 0, look)
+                begin_s = end_s
+        speed_m_s = np.linalg.norm(np.roll(course.places, -1, 1) - course.places, axis=-1) * RATE_HZ
+        standing = smooth((speed_m_s > 0.12).astype(float)[..., None], 0.5) < 0.1
+        return Loop(smooth(moods * standing, 0.55))
 
     def dress(self, stage: Stage, rng: np.random.Generator) -> None:
         """Add the geoms of each, in a coat of its own."""
@@ -152,8 +78,8 @@ class Animals:
             looks[TAIL_TIP], looks[CANNON], looks[FOOT], looks[TRUNK] = coat.crest, coat.legs, coat.feet, coat.legs
             looks[HORN_ROOT] = looks[HORN_TIP] = coat.horn
             looks[BELLY] = coat.belly
-            for geom in np.flatnonzero(self._kept[animal]):
-                stage.moving("ellipsoid", self._sizes_m[animal, geom], looks[geom])
+            for geom in np.flatnonzero(self.body.has[animal]):
+                stage.moving("ellipsoid", self.body.sizes_m[animal, geom], looks[geom])
 
     def joints(self, time_s: float) -> None:
         """Animals have none of those of people."""
@@ -161,7 +87,7 @@ class Animals:
     def pose(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Centres (geoms, 3) and rotations (geoms, 3, 3) in the world."""
         center, rotation = self._skeleton(time_s)
-        return center[self._kept], rotation[self._kept]
+        return center[self.body.has], rotation[self.body.has]
 
     def limbs(self, time_s: float):
         """Roots, knees, hocks and feet (n, 4, 3) of the legs."""
@@ -169,28 +95,28 @@ class Animals:
         return self._limbs(time_s, places, headings)[:4]
 
     def _limbs(self, time_s, places, headings):
-        n, h = self.count, self.withers_m
+        n, h = self.count, self.body.withers_m
         ahead = np.stack([np.cos(headings), np.sin(headings), np.zeros(n)], -1)[:, None]
         left = np.stack([-ahead[..., 1], ahead[..., 0], np.zeros((n, 1))], -1)
         up = np.array([0.0, 0.0, 1.0])
         feet, feet_heading, part = self.footfalls.at(time_s)
         air = np.sin(np.pi * part) ** 2
-        lifted = (0.07 * h[:, None] * air + self._foot[:, None, 1])[..., None]
+        lifted = (0.07 * h[:, None] * air + self.body.foot[:, None, 1])[..., None]
         foot = np.concatenate([feet, lifted], -1)
         ends, sides = np.array([1, 1, -1, -1]), np.array([1, -1, 1, -1])
         root = np.zeros((n, 4, 3))
         root[..., :2] = places[:, None]
-        root += (ends * self._length[:, None] / 2 - self._ahead[:, None])[..., None] * ahead + (
-            sides * 0.3 * self._width[:, None]
+        root += (ends * self.body.length[:, None] / 2 - self.body.ahead[:, None])[..., None] * ahead + (
+            sides * 0.3 * self.body.width[:, None]
         )[..., None] * left
-        root[..., 2] = self._roots_z - self._drop[:, None]
-        upper, lower, cannon = np.moveaxis(self.legs_m, -1, 0)[..., None]
+        root[..., 2] = self.body.roots_z - self._drop[:, None]
+        upper, lower, cannon = np.moveaxis(self.body.legs_m, -1, 0)[..., None]
         gap = root - foot
         tilt = np.arctan2((gap * ahead).sum(-1), gap[..., 2])
         front = ends > 0
         flex = np.where(front, 1.0, 0.5) * air
         angle = np.where(
-            self.lying[:, None], self._folded(front), self._lean + np.where(front, 0.8, 0.5) * tilt + flex
+            self.lying[:, None], self._folded(front), self.body.lean + np.where(front, 0.8, 0.5) * tilt + flex
         )[..., None]
         ankle = foot + cannon * (np.sin(angle) * ahead + np.cos(angle) * up)
         reach = ankle - root
@@ -213,11 +139,11 @@ class Animals:
 
     def _folded(self, front) -> np.ndarray:
         """The cannons of one that lies: hoofed ones fold the front legs under, pawed ones stretch them."""
-        ahead = np.where(self._pawed, -1.4, 1.45)[:, None]
+        ahead = np.where(self.body.pawed, -1.4, 1.45)[:, None]
         return np.where(front, ahead, -1.4)
 
     def _skeleton(self, time_s):
-        n, h = self.count, self.withers_m
+        n, h = self.count, self.body.withers_m
         places, headings, _ = self._course.at(time_s)
         root, knee, ankle, foot, feet_heading, air = self._limbs(time_s, places, headings)
         ahead = np.stack([np.cos(headings), np.sin(headings), np.zeros(n)], -1)
@@ -228,10 +154,10 @@ class Animals:
         body = np.concatenate([places, -self._drop[:, None]], -1)
 
         def point(x, z):
-            return body + (x - self._ahead)[:, None] * ahead + z[:, None] * up
+            return body + (x - self.body.ahead)[:, None] * ahead + z[:, None] * up
 
-        length, depth = self._length, self._depth
-        back = self._back
+        length, depth = self.body.length, self.body.depth
+        back = self.body.back
         center[:, CHEST] = point(0.36 * length, h - 0.5 * depth)
         center[:, BELLY] = point(-0.02 * length, (h + back) / 2 - 0.52 * depth)
         center[:, RUMP] = point(-0.42 * length, back - 0.47 * depth)
@@ -239,11 +165,11 @@ class Animals:
 
         lift, graze, look = self._moods.at(time_s).T
         nod = 0.035 * np.sin(self._beat * time_s / 2 + self._began)
-        neck, low, high = self._neck.T
+        neck, low, high = self.body.neck.T
         base_z = h - 0.32 * depth
-        down = np.arcsin(np.clip((0.05 * h - base_z + 0.85 * self._head[:, 0]) / neck, -0.97, 0.97))
-        down = np.where(self._trunk > 0, self._raised - 0.3, down)  # a trunk reaches the ground
-        pitch = self._raised + 0.25 * lift + graze * (down - self._raised) + nod
+        down = np.arcsin(np.clip((0.05 * h - base_z + 0.85 * self.body.head[:, 0]) / neck, -0.97, 0.97))
+        down = np.where(self.body.trunk > 0, self.body.raised - 0.3, down)  # a trunk reaches the ground
+        pitch = self.body.raised + 0.25 * lift + graze * (down - self.body.raised) + nod
         base = point(0.5 * length, base_z)
         yaw = look * 0.5
         toward = _turned(ahead, right, yaw)
@@ -254,11 +180,11 @@ class Animals:
         center[:, NECK_LOW], along[:, NECK_LOW] = base + 0.2 * neck[:, None] * first, first
         center[:, NECK_HIGH], along[:, NECK_HIGH] = bent + 0.2 * neck[:, None] * second, second
         gaze = _turned(ahead, right, 2 * yaw)
-        nose_down = np.where(self._pawed, -0.3, -0.75) - graze * 0.5 + 0.2 * lift + nod
+        nose_down = np.where(self.body.pawed, -0.3, -0.75) - graze * 0.5 + 0.2 * lift + nod
         face, brow = _raise(gaze, nose_down), _raise(gaze, nose_down + np.pi / 2)
         cheek = np.cross(face, brow)
-        long, deep, wide = self._head.T[..., None]
-        snout = self._snout[:, None]
+        long, deep, wide = self.body.head.T[..., None]
+        snout = self.body.snout[:, None]
         center[:, HEAD] = poll + 0.18 * long * face
         center[:, MUZZLE] = poll + face * (0.3 + 0.28 * snout) * long - brow * 0.1 * deep
         center[:, NOSE] = poll + face * (0.3 + 0.62 * snout) * long - brow * 0.02 * deep
@@ -276,7 +202,7 @@ class Animals:
         flat, side_m = self.lying[:, None], -right - 0.15 * up
         hang, tip = _unit(np.where(flat, side_m - 0.3 * ahead, hang)), _unit(np.where(flat, ahead + 0.2 * side_m, tip))
         start = point(-0.5 * length - 0.13 * h, back - 0.2 * depth - np.where(self.lying, 0.2 * depth, 0))
-        half = 0.25 * self._tail[:, None]
+        half = 0.25 * self.body.tail[:, None]
         center[:, TAIL_ROOT], along[:, TAIL_ROOT] = start + half * hang, hang
         center[:, TAIL_TIP], along[:, TAIL_TIP] = start + 2 * half * hang + half * tip, tip
         self._nose_trunk(center, along, center[:, NOSE], face, gaze, graze, swing)
@@ -286,15 +212,15 @@ class Animals:
             along[:, limb] = _unit(b - a)
         toe = np.stack([np.cos(feet_heading), np.sin(feet_heading), np.zeros((n, 4))], -1)
         tipped = 0.6 * air[..., None]
-        center[:, FOOT] = foot + 0.35 * self._foot[:, None, :1] * toe
+        center[:, FOOT] = foot + 0.35 * self.body.foot[:, None, :1] * toe
         along[:, FOOT] = np.cos(tipped) * toe - np.sin(tipped) * up
         side[:, FOOT] = np.cross(toe, up)
         return center, self._frames(along, side)
 
     def _ornaments(self, center, along, side, poll, face, brow, cheek) -> None:
         """Ears, eyes and horns."""
-        long, deep, wide = self._head.T[..., None]
-        elephant = (self._trunk > 0)[:, None]
+        long, deep, wide = self.body.head.T[..., None]
+        elephant = (self.body.trunk > 0)[:, None]
         for index, sign in ((0, -1), (1, 1)):
             out = _unit(
                 np.where(elephant, -face + 0.5 * sign * cheek - 0.7 * brow, brow + 0.75 * sign * cheek - 0.3 * face)
@@ -302,7 +228,7 @@ class Animals:
             start = poll + 0.3 * deep * brow + sign * 0.36 * wide * cheek
             start = np.where(elephant, poll + sign * 0.5 * wide * cheek, start)
             ear = EARS.start + index
-            center[:, ear], along[:, ear] = start + 0.4 * self._ear[:, None] * out, out
+            center[:, ear], along[:, ear] = start + 0.4 * self.body.ear[:, None] * out, out
             side[:, ear] = np.where(elephant, sign * cheek - 0.3 * face, face)
             eye = EYES.start + index
             center[:, eye] = poll + 0.3 * long * face + 0.2 * deep * brow + sign * 0.44 * wide * cheek
@@ -318,12 +244,12 @@ class Animals:
             )
             start = poll + 0.12 * long * face + 0.4 * deep * brow + sign * 0.2 * wide * cheek
             start = np.where(elephant, poll + 0.7 * long * face - 0.2 * deep * brow + sign * 0.3 * wide * cheek, start)
-            half = 0.25 * self._horns[:, None]
+            half = 0.25 * self.body.horns[:, None]
             center[:, horn], along[:, horn] = start + half * away, away
             center[:, tip], along[:, tip] = start + 2 * half * away + half * over, over
 
     def _nose_trunk(self, center, along, nose, face, gaze, graze, swing) -> None:
-        quarter = (self._trunk / 4)[:, None]
+        quarter = (self.body.trunk / 4)[:, None]
         at = nose - 0.05 * quarter * face
         for part in range(4):
             angle = -1.25 - 0.12 * part + 0.35 * (part + 1) * (0.3 * swing) + graze * (0.1 + 0.35 * part)

@@ -23,7 +23,7 @@ class Loads:
                         (("lift", 0.45), ("elbow", 1.2), ("roll", 0.0))})  # fmt: skip
         left, right = (np.array([people.hand(i, hand, 0.0) for i in self._carriers]) for hand in (0, 1))
         self._half = rng.uniform((0.12, 0, 0.1), (0.18, 0, 0.18), (len(carriers), 3))
-        self._half[:, 1] = np.linalg.norm(left - right, axis=-1) / 2 - 0.04  # between the palms
+        self._half[:, 1] = np.linalg.norm(left - right, axis=-1) / 2 - 0.05  # between the palms
 
     def dress(self, stage: Stage, rng: np.random.Generator) -> None:
         """Cartons and coloured crates."""
@@ -37,7 +37,7 @@ class Loads:
         left = (hands[:, 0] - hands[:, 1]) * (1, 1, 0)
         left /= np.linalg.norm(left, axis=-1, keepdims=True)
         ahead, up = np.stack([left[:, 1], -left[:, 0], 0 * left[:, 0]], -1), np.array([0.0, 0.0, 1.0])
-        centers = hands.mean(1) + 0.3 * self._half[:, :1] * ahead + 0.4 * self._half[:, 2:] * up
+        centers = hands.mean(1) + (0.4 * self._half[:, :1] + 0.03) * ahead + 0.4 * self._half[:, 2:] * up
         return centers, np.stack([ahead, left, np.broadcast_to(up, left.shape)], -1)
 
     def joints(self, time_s: float) -> None:

@@ -51,7 +51,7 @@ class _Body:
             for side in (y, -y):
                 center = (x, side, radius)
                 self.add("cylinder", (radius, half_width), center, tyre, roll_radius=radius, rotation=_UPRIGHT_WHEEL)
-                for spoke in ((0.66, 0.16), (0.16, 0.66)):
+                for spoke in ((0.64, 0.11), (0.11, 0.64)):
                     half = (spoke[0] * radius, half_width + 0.006, spoke[1] * radius)
                     self.add("box", half, center, hub, roll_radius=radius)
 
@@ -62,7 +62,7 @@ def _paints(stage: Stage, rng):
     return (
         stage.material(body, shine=0.6),
         stage.material(textures.color(rng, saturation=(0, 0.15), value=(0.06, 0.16)), shine=0.2),
-        stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.5, 0.85)), shine=0.7),
+        stage.material(textures.color(rng, saturation=(0, 0.1), value=(0.35, 0.7)), shine=0.7),
     )
 
 

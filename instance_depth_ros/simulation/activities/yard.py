@@ -162,10 +162,11 @@ class Crew:
 
 def _push(script, people: People, person: int, actor: int) -> None:
     """Both hands on the bar, all the way."""
-    times = np.arange(0, script.period_s, 0.25)
+    blend_s = 0.02  # the end of the loop is its beginning
+    times = np.append(np.arange(0, script.period_s - 0.2, 0.25), script.period_s - blend_s)
     points = np.stack([grips(script, actor, time_s) for time_s in times])
     for hand in (0, 1):
-        people.reach(person, hand, times, points[:, hand])
+        people.reach(person, hand, times, points[:, hand], blend_s)
 
 
 def _ring(half, corner_m: float) -> np.ndarray:
@@ -198,20 +199,17 @@ def _lane(stage: Stage, rng, lane, half_width: float) -> None:
 
 
 def _rack(world: World, rng, place, top_m: float) -> None:
-    """Steel uprights 2.7 m apart, shelves every 1.4 to 1.8 m with pallets and cartons, against a wall."""
+    """A bay 2.8 m wide against a wall: steel uprights, shelves every 1.4 to 1.8 m with goods on them."""
     stage, out = world.stage, -np.sign(place[0])
-    blue, orange = stage.material((40, 70, 150)), stage.material((225, 110, 30))
-    for y in (-1.35, 1.35):
-        for x in (-0.45, 0.45):
-            stage.box((*(place + (x, y)), top_m / 2), (0.045, 0.045, top_m / 2), blue)
-    step = rng.uniform(1.4, 1.8)
+    for x in (-0.45, 0.45):
+        stage.box((*(place + (x, -1.35)), top_m / 2), (0.045, 0.045, top_m / 2), stage.material((40, 70, 150)))
+    step, orange = rng.uniform(1.4, 1.8), stage.material((225, 110, 30))
     for level in np.arange(0.12, top_m - 0.8, step):
         if level > 0.5:
-            stage.box((place[0] + out * 0.45, place[1], level - 0.06), (0.03, 1.35, 0.06), orange)
-            stage.box((*place, level - 0.02), (0.45, 1.33, 0.02), stage.material((150, 152, 155)))
+            stage.box((place[0] + out * 0.02, place[1], level - 0.06), (0.46, 1.35, 0.06), orange)
         for y in (-0.66, 0.66):
             if rng.random() < 0.75:
-                _stack(stage, rng, place + (0, y), level, rng.uniform(0.5, step - 0.35))
+                _stack(stage, rng, place + (0, y), level, rng.uniform(0.5, step - 0.35), 1)
     world.taken += [(*(place + (0, y)), 0.6) for y in (-0.9, 0, 0.9)]
 
 
@@ -226,12 +224,12 @@ def _pallet(world: World, rng, place) -> None:
         _stack(world.stage, rng, place, 0.0, rng.uniform(0.5, 1.7))
 
 
-def _stack(stage: Stage, rng, place, floor: float, height: float) -> None:
-    """A wooden pallet 1.2 x 0.8 m under cartons, drums, or one wrapped block."""
+def _stack(stage: Stage, rng, place, floor: float, height: float, layers: int = 4) -> None:
+    """A wooden pallet 1.2 x 0.8 m under cartons in so many layers at most, drums, or one wrapped block."""
     stage.box((*place, floor + 0.07), (0.42, 0.58, 0.07), pens.wood(stage, rng))
     floor += 0.14
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.15:
         look = pens.paint(stage, rng, saturation=(0.3, 0.9), value=(0.2, 0.7))
         for x, y in ((-0.2, -0.3), (0.2, -0.3), (-0.2, 0.3), (0.2, 0.3)):
             stage.cylinder((*(place + (x, y)), floor + 0.3), 0.19, 0.3, look)
@@ -239,7 +237,7 @@ def _stack(stage: Stage, rng, place, floor: float, height: float) -> None:
         stage.box((*place, floor + height / 2), (0.4, 0.56, height / 2), pens.paint(stage, rng, saturation=(0, 0.5)))
     else:
         card = [pens.paint(stage, rng, (0.06, 0.1), (0.2, 0.55), (0.45, 0.85)) for _ in range(2)]
-        layers = max(round(height / 0.4), 1)
+        layers = int(np.clip(round(height / 0.4), 1, layers))
         for layer in range(layers):
             for side in (-1, 1):
                 middle = floor + height * (layer + 0.5) / layers
