@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import bodies as shape
 from . import furs
-from .bodies import (
-    BELLY, CANNON, CHEST, CREST, EARS, EYES, FOOT, GEOMS, HEAD, HORN_ROOT, HORN_TIP, LOWER, MUZZLE, NECK_HIGH, NECK_LOW,
-    NOSE, RUMP, TAIL_ROOT, TAIL_TIP, TRUNK, UPPER, Bodies,
-)  # fmt: skip
+from .bodies import GEOMS, Bodies
 from .courses import Course
 from .footfalls import Footfalls
 from .script import RATE_HZ, Loop, Script, smooth
 from .species import SPECIES
 from .stage import Stage
 from .world import ANIMAL
+
+_UP = np.array([0.0, 0.0, 1.0])
+_END, _SIDE = np.array([1, 1, -1, -1]), np.array([1, -1, 1, -1])  # of the legs: front or hind, left or right
 
 
 class Animals:
@@ -45,7 +46,7 @@ class Animals:
     def _rest_m(self) -> np.ndarray:
         """(n, 4, 2): where the feet are under the body, ahead and left."""
         h, rest = self.body.withers_m, np.zeros((self.count, 4, 2))
-        for leg, (end, side) in enumerate(((1, 1), (1, -1), (-1, 1), (-1, -1))):
+        for leg, (end, side) in enumerate(zip(_END, _SIDE, strict=True)):
             lies = self.body.lies_ahead if end > 0 else 0.22 * h
             rest[:, leg, 0] = end * self.body.length / 2 - self.body.ahead + np.where(self.lying, lies, 0.02 * h * end)
             rest[:, leg, 1] = side * self.body.width * np.where(self.lying, 0.55, 0.32)
@@ -73,11 +74,12 @@ class Animals:
         for animal, name in enumerate(self.species):
             coat = furs.coat(stage, rng, SPECIES[name].coat)
             looks = np.array([coat.fur] * GEOMS, object)
-            looks[[MUZZLE, CREST]] = coat.muzzle, coat.crest
-            looks[NOSE] = looks[EYES] = coat.dark
-            looks[TAIL_TIP], looks[CANNON], looks[FOOT], looks[TRUNK] = coat.crest, coat.legs, coat.feet, coat.legs
-            looks[HORN_ROOT] = looks[HORN_TIP] = coat.horn
-            looks[BELLY] = coat.belly
+            looks[[shape.MUZZLE, shape.BELLY]] = coat.muzzle, coat.belly
+            looks[shape.CREST] = looks[shape.TAIL_TIP] = coat.crest
+            looks[shape.NOSE] = looks[shape.EYES] = coat.dark
+            looks[shape.CANNON] = looks[shape.TRUNK] = coat.legs
+            looks[shape.HORN_ROOT] = looks[shape.HORN_TIP] = coat.horn
+            looks[shape.FOOT] = coat.feet
             for geom in np.flatnonzero(self.body.has[animal]):
                 stage.moving("ellipsoid", self.body.sizes_m[animal, geom], looks[geom])
 
@@ -86,181 +88,170 @@ class Animals:
 
     def pose(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Centres (geoms, 3) and rotations (geoms, 3, 3) in the world."""
-        center, rotation = self._skeleton(time_s)
-        return center[self.body.has], rotation[self.body.has]
+        stance = self._stance(time_s)
+        lift, graze, look = self._moods.at(time_s).T
+        beat = self._beat * time_s + self._began
+        self._put_trunk(stance)
+        gaze = self._put_head(stance, lift, graze, look, 0.035 * np.sin(beat / 2))
+        self._put_tail(stance, 0.35 * np.sin(beat))
+        self._put_nose_trunk(stance, gaze, graze, 0.1 * np.sin(beat))
+        self._put_legs(stance, time_s)
+        return stance.centers[self.body.has], stance.frames()[self.body.has]
 
-    def limbs(self, time_s: float):
-        """Roots, knees, hocks and feet (n, 4, 3) of the legs."""
+    def limbs(self, time_s: float) -> np.ndarray:
+        """(n, 4, 4, 3): root, knee, hock and foot of each leg."""
+        return np.stack(self._limbs(self._stance(time_s), *self.footfalls.at(time_s)[::2]), 2)
+
+    def _stance(self, time_s) -> _Stance:
         places, headings, _ = self._course.at(time_s)
-        return self._limbs(time_s, places, headings)[:4]
+        middle = np.concatenate([places, -self._drop[:, None]], -1)
+        ahead = np.stack([np.cos(headings), np.sin(headings), 0 * headings], -1)
+        return _Stance(middle - self.body.ahead[:, None] * ahead, ahead)
 
-    def _limbs(self, time_s, places, headings):
-        n, h = self.count, self.body.withers_m
-        ahead = np.stack([np.cos(headings), np.sin(headings), np.zeros(n)], -1)[:, None]
-        left = np.stack([-ahead[..., 1], ahead[..., 0], np.zeros((n, 1))], -1)
-        up = np.array([0.0, 0.0, 1.0])
-        feet, feet_heading, part = self.footfalls.at(time_s)
-        air = np.sin(np.pi * part) ** 2
-        lifted = (0.07 * h[:, None] * air + self.body.foot[:, None, 1])[..., None]
-        foot = np.concatenate([feet, lifted], -1)
-        ends, sides = np.array([1, 1, -1, -1]), np.array([1, -1, 1, -1])
-        root = np.zeros((n, 4, 3))
-        root[..., :2] = places[:, None]
-        root += (ends * self.body.length[:, None] / 2 - self.body.ahead[:, None])[..., None] * ahead + (
-            sides * 0.3 * self.body.width[:, None]
-        )[..., None] * left
-        root[..., 2] = self.body.roots_z - self._drop[:, None]
-        upper, lower, cannon = np.moveaxis(self.body.legs_m, -1, 0)[..., None]
+    def _put_trunk(self, stance) -> None:
+        b = self.body
+        h, back, length, depth = b.withers_m, b.back, b.length, b.depth
+        stance.put(shape.CHEST, stance.at(0.36 * length, h - 0.5 * depth), stance.ahead)
+        stance.put(shape.BELLY, stance.at(-0.02 * length, (h + back) / 2 - 0.52 * depth), stance.ahead)
+        stance.put(shape.RUMP, stance.at(-0.42 * length, back - 0.47 * depth), stance.ahead)
+
+    def _put_head(self, stance, lift, graze, look, nod) -> np.ndarray:
+        """Neck and head; returns the level direction (n, 3) of the gaze."""
+        b = self.body
+        base_m = b.withers_m - 0.32 * b.depth
+        neck, low, high = b.neck.T[..., None]
+        down = np.arcsin(np.clip((0.05 * b.withers_m - base_m + 0.85 * b.head[:, 0]) / b.neck[:, 0], -0.97, 0.97))
+        down = np.where(b.trunk > 0, b.raised - 0.3, down)  # a trunk reaches the ground
+        pitch = b.raised + 0.25 * lift + graze * (down - b.raised) + nod
+        first = _raised(stance.turned(0.5 * look), pitch - 0.12)
+        second = _raised(stance.turned(0.65 * look), pitch + 0.12)
+        base = stance.at(0.5 * b.length, base_m)
+        bent = base + 0.5 * neck * first
+        poll = bent + 0.5 * neck * second
+        stance.put(shape.NECK_LOW, base + 0.2 * neck * first, first)
+        stance.put(shape.NECK_HIGH, bent + 0.2 * neck * second, second)
+        above = np.cross(stance.right, second)
+        stance.put(shape.CREST, bent - 0.05 * neck * first + 0.45 * (low + high) * above, first + second)
+        gaze = stance.turned(look)
+        nose_up = np.where(b.pawed, -0.3, -0.75) - 0.5 * graze + 0.2 * lift + nod
+        face, brow = _raised(gaze, nose_up), _raised(gaze, nose_up + np.pi / 2)
+        cheek = np.cross(face, brow)
+        long, deep, _ = b.head.T[..., None]
+        snout = b.snout[:, None]
+        stance.put(shape.HEAD, poll + 0.18 * long * face, face, cheek)
+        stance.put(shape.MUZZLE, poll + (0.3 + 0.28 * snout) * long * face - 0.1 * deep * brow, face, cheek)
+        stance.put(shape.NOSE, poll + (0.3 + 0.62 * snout) * long * face - 0.02 * deep * brow, face, cheek)
+        for pair, sign in ((0, -1), (1, 1)):
+            self._put_ornaments(stance, pair, poll, face, brow, sign * cheek)
+        return gaze
+
+    def _put_ornaments(self, stance, pair, poll, face, brow, out) -> None:
+        """Ear, eye and horn (or tusk) of one side; out: (n, 3) sideways."""
+        b = self.body
+        long, deep, wide = b.head.T[..., None]
+        heavy = b.trunk[:, None] > 0
+        eye = poll + 0.3 * long * face + 0.2 * deep * brow + 0.44 * wide * out
+        stance.put(shape.EYES.start + pair, eye, face)
+        root = poll + np.where(heavy, 0.5 * wide * out, 0.3 * deep * brow + 0.36 * wide * out)
+        along = _unit(np.where(heavy, 0.5 * out - face - 0.7 * brow, brow + 0.75 * out - 0.3 * face))
+        flat = np.where(heavy, out - 0.3 * face, face)
+        stance.put(shape.EARS.start + pair, root + 0.4 * b.ear[:, None] * along, along, flat)
+        tusk = 0.7 * long * face - 0.2 * deep * brow + 0.3 * wide * out
+        root = poll + np.where(heavy, tusk, 0.12 * long * face + 0.4 * deep * brow + 0.2 * wide * out)
+        along = _unit(np.where(heavy, 1.2 * face - 0.5 * brow + 0.3 * out, brow + 0.5 * out - 0.3 * face))
+        over = _unit(np.where(heavy, face + 0.2 * brow + 0.2 * out, brow + 0.15 * out - 0.6 * face))
+        half = 0.25 * b.horns[:, None]
+        stance.put(shape.HORN_ROOT.start + pair, root + half * along, along)
+        stance.put(shape.HORN_TIP.start + pair, root + 2 * half * along + half * over, over)
+
+    def _put_tail(self, stance, swing) -> None:
+        b, aside = self.body, swing[:, None] * stance.right
+        hang, tip = _raised(-stance.ahead, -1.1) + 0.3 * aside, _raised(-stance.ahead, -1.45) + 0.6 * aside
+        # the tail of one that lies is laid round its flank
+        lies, flank = self.lying[:, None], -stance.right - 0.15 * _UP
+        hang = _unit(np.where(lies, flank - 0.3 * stance.ahead, hang))
+        tip = _unit(np.where(lies, stance.ahead + 0.2 * flank, tip))
+        root = stance.at(-0.5 * b.length - 0.13 * b.withers_m, b.back - np.where(self.lying, 0.4, 0.2) * b.depth)
+        half = 0.25 * b.tail[:, None]
+        stance.put(shape.TAIL_ROOT, root + half * hang, hang)
+        stance.put(shape.TAIL_TIP, root + 2 * half * hang + half * tip, tip)
+
+    def _put_nose_trunk(self, stance, gaze, graze, swing) -> None:
+        quarter, root = self.body.trunk[:, None] / 4, stance.centers[:, shape.NOSE]
+        for part in range(4):
+            angle = -1.25 - 0.12 * part + (part + 1) * swing + graze * (0.1 + 0.35 * part)
+            bone = _raised(gaze, angle)
+            stance.put(shape.TRUNK.start + part, root + quarter / 2 * bone, bone)
+            root = root + quarter * bone
+
+    def _put_legs(self, stance, time_s) -> None:
+        feet, yaws, swings = self.footfalls.at(time_s)
+        root, knee, hock, foot = self._limbs(stance, feet, swings)
+        for limb, a, b in ((shape.UPPER, root, knee), (shape.LOWER, knee, hock), (shape.CANNON, hock, foot)):
+            stance.put(limb, (a + b) / 2, b - a)
+        toe = np.stack([np.cos(yaws), np.sin(yaws), 0 * yaws], -1)
+        tipped = 0.6 * _air(swings)[..., None]
+        middle = foot + 0.35 * self.body.foot[:, None, :1] * toe
+        stance.put(shape.FOOT, middle, np.cos(tipped) * toe - np.sin(tipped) * _UP, np.cross(toe, _UP))
+
+    def _limbs(self, stance, feet, swings):
+        """Roots, knees, hocks and feet (n, 4, 3): upper and lower bone bend so that the cannon stands on its foot."""
+        b, air = self.body, _air(swings)
+        ahead, left = stance.ahead[:, None], -stance.right[:, None]
+        front, side = _END > 0, _SIDE[:, None]
+        foot = np.concatenate([feet, (0.07 * b.withers_m[:, None] * air + b.foot[:, 1:2])[..., None]], -1)
+        root = stance.middle[:, None] * (1, 1, 0) + _END[:, None] * b.length[:, None, None] / 2 * ahead
+        root = root + 0.3 * side * b.width[:, None, None] * left + (b.roots_z - self._drop[:, None])[..., None] * _UP
         gap = root - foot
-        tilt = np.arctan2((gap * ahead).sum(-1), gap[..., 2])
-        front = ends > 0
-        flex = np.where(front, 1.0, 0.5) * air
-        angle = np.where(
-            self.lying[:, None], self._folded(front), self.body.lean + np.where(front, 0.8, 0.5) * tilt + flex
-        )[..., None]
-        ankle = foot + cannon * (np.sin(angle) * ahead + np.cos(angle) * up)
-        reach = ankle - root
-        distance = np.clip(np.linalg.norm(reach, axis=-1, keepdims=True), 1e-6, None)
-        axis = reach / distance
+        lean = b.lean + np.where(front, 0.8, 0.5) * np.arctan2((gap * ahead).sum(-1), gap[..., 2])
+        lean = lean + np.where(front, 1.0, 0.5) * air
+        # of those that lie, hoofed ones fold the front legs under, pawed ones stretch them
+        folded = np.where(front & ~b.pawed[:, None], 1.45, -1.4)
+        lean = np.where(self.lying[:, None], folded, lean)[..., None]
+        upper, lower, cannon = np.moveaxis(b.legs_m, -1, 0)[..., None]
+        hock = foot + cannon * (np.sin(lean) * ahead + np.cos(lean) * _UP)
+        distance = np.linalg.norm(hock - root, axis=-1, keepdims=True)
+        axis = (hock - root) / distance
         # a leg is never quite stretched: rather its foot comes off the ground
         last = 0.05 * (upper + lower)
         over = np.maximum(distance - 19 * last, 0)
-        distance = distance - over + last * np.tanh(over / last)
-        ankle, foot = root + distance * axis, foot + (root + distance * axis - ankle)
+        short = over - last * np.tanh(over / last)
+        distance, hock, foot = distance - short, hock - short * axis, foot - short * axis
         along = (upper**2 - lower**2 + distance**2) / (2 * distance)
-        bend = np.sqrt(np.maximum(upper**2 - along**2, 0))
         # elbows point back, stifles ahead; aside, where one lies on them
         pole = np.where(front, -1.0, 1.0)[:, None] * ahead
-        pole = pole + 1.6 * self.lying[:, None, None] * (sides[:, None] * left + 0.5 * up)
-        pole = pole - (pole * axis).sum(-1, keepdims=True) * axis
-        pole /= np.linalg.norm(pole, axis=-1, keepdims=True)
-        knee = root + along * axis + bend * pole
-        return root, knee, ankle, foot, feet_heading, air
+        pole = pole + 1.6 * self.lying[:, None, None] * (side * left + 0.5 * _UP)
+        pole = _unit(pole - (pole * axis).sum(-1, keepdims=True) * axis)
+        return root, root + along * axis + np.sqrt(np.maximum(upper**2 - along**2, 0)) * pole, hock, foot
 
-    def _folded(self, front) -> np.ndarray:
-        """The cannons of one that lies: hoofed ones fold the front legs under, pawed ones stretch them."""
-        ahead = np.where(self.body.pawed, -1.4, 1.45)[:, None]
-        return np.where(front, ahead, -1.4)
 
-    def _skeleton(self, time_s):
-        n, h = self.count, self.body.withers_m
-        places, headings, _ = self._course.at(time_s)
-        root, knee, ankle, foot, feet_heading, air = self._limbs(time_s, places, headings)
-        ahead = np.stack([np.cos(headings), np.sin(headings), np.zeros(n)], -1)
-        right = np.stack([ahead[:, 1], -ahead[:, 0], np.zeros(n)], -1)
-        up = np.array([0.0, 0.0, 1.0])
-        center, along = np.zeros((n, GEOMS, 3)), np.zeros((n, GEOMS, 3))
-        side = np.broadcast_to(right[:, None], center.shape).copy()
-        body = np.concatenate([places, -self._drop[:, None]], -1)
+class _Stance:
+    """Where all shapes of n animals are at a moment. middle: (n, 3) between shoulder and hip, on the ground."""
 
-        def point(x, z):
-            return body + (x - self.body.ahead)[:, None] * ahead + z[:, None] * up
+    def __init__(self, middle: np.ndarray, ahead: np.ndarray):
+        self.middle, self.ahead = middle, ahead
+        self.right = np.cross(ahead, _UP)
+        self.centers, self._along = np.zeros((2, len(middle), GEOMS, 3))
+        self._side = np.repeat(self.right[:, None], GEOMS, 1)
 
-        length, depth = self.body.length, self.body.depth
-        back = self.body.back
-        center[:, CHEST] = point(0.36 * length, h - 0.5 * depth)
-        center[:, BELLY] = point(-0.02 * length, (h + back) / 2 - 0.52 * depth)
-        center[:, RUMP] = point(-0.42 * length, back - 0.47 * depth)
-        along[:, [CHEST, BELLY, RUMP]] = ahead[:, None]
+    def at(self, x_m, z_m) -> np.ndarray:
+        """(n, 3) of points so far ahead of the middle and so high."""
+        return self.middle + x_m[:, None] * self.ahead + z_m[:, None] * _UP
 
-        lift, graze, look = self._moods.at(time_s).T
-        nod = 0.035 * np.sin(self._beat * time_s / 2 + self._began)
-        neck, low, high = self.body.neck.T
-        base_z = h - 0.32 * depth
-        down = np.arcsin(np.clip((0.05 * h - base_z + 0.85 * self.body.head[:, 0]) / neck, -0.97, 0.97))
-        down = np.where(self.body.trunk > 0, self.body.raised - 0.3, down)  # a trunk reaches the ground
-        pitch = self.body.raised + 0.25 * lift + graze * (down - self.body.raised) + nod
-        base = point(0.5 * length, base_z)
-        yaw = look * 0.5
-        toward = _turned(ahead, right, yaw)
-        first = _raise(toward, pitch - 0.12)
-        second = _raise(_turned(ahead, right, 1.3 * yaw), pitch + 0.12)
-        bent = base + 0.5 * neck[:, None] * first
-        poll = bent + 0.5 * neck[:, None] * second
-        center[:, NECK_LOW], along[:, NECK_LOW] = base + 0.2 * neck[:, None] * first, first
-        center[:, NECK_HIGH], along[:, NECK_HIGH] = bent + 0.2 * neck[:, None] * second, second
-        gaze = _turned(ahead, right, 2 * yaw)
-        nose_down = np.where(self.body.pawed, -0.3, -0.75) - graze * 0.5 + 0.2 * lift + nod
-        face, brow = _raise(gaze, nose_down), _raise(gaze, nose_down + np.pi / 2)
-        cheek = np.cross(face, brow)
-        long, deep, wide = self.body.head.T[..., None]
-        snout = self.body.snout[:, None]
-        center[:, HEAD] = poll + 0.18 * long * face
-        center[:, MUZZLE] = poll + face * (0.3 + 0.28 * snout) * long - brow * 0.1 * deep
-        center[:, NOSE] = poll + face * (0.3 + 0.62 * snout) * long - brow * 0.02 * deep
-        along[:, [HEAD, MUZZLE, NOSE]], side[:, [HEAD, MUZZLE, NOSE]] = face[:, None], cheek[:, None]
-        center[:, CREST] = (
-            bent - 0.05 * neck[:, None] * first + (0.45 * low + 0.45 * high)[:, None] * np.cross(second, right) * -1
-        )
-        along[:, CREST] = (first + second) / 2
-        self._ornaments(center, along, side, poll, face, brow, cheek)
+    def turned(self, left_by) -> np.ndarray:
+        """Level directions (n, 3) so many radians left of ahead."""
+        return np.cos(left_by)[:, None] * self.ahead - np.sin(left_by)[:, None] * self.right
 
-        swing = 0.35 * np.sin(self._beat * time_s + self._began)
-        hang = _raise(-ahead, np.full(n, -1.1)) + 0.3 * swing[:, None] * right
-        tip = _raise(-ahead, np.full(n, -1.45)) + 0.6 * swing[:, None] * right
-        # the tail of one that lies is laid round its flank
-        flat, side_m = self.lying[:, None], -right - 0.15 * up
-        hang, tip = _unit(np.where(flat, side_m - 0.3 * ahead, hang)), _unit(np.where(flat, ahead + 0.2 * side_m, tip))
-        start = point(-0.5 * length - 0.13 * h, back - 0.2 * depth - np.where(self.lying, 0.2 * depth, 0))
-        half = 0.25 * self.body.tail[:, None]
-        center[:, TAIL_ROOT], along[:, TAIL_ROOT] = start + half * hang, hang
-        center[:, TAIL_TIP], along[:, TAIL_TIP] = start + 2 * half * hang + half * tip, tip
-        self._nose_trunk(center, along, center[:, NOSE], face, gaze, graze, swing)
+    def put(self, geom, center, along, side=None) -> None:
+        """A shape (or pair, or four): along its long axis, side across its flat one."""
+        self.centers[:, geom], self._along[:, geom] = center, _unit(along)
+        if side is not None:
+            self._side[:, geom] = side
 
-        for limb, a, b in ((UPPER, root, knee), (LOWER, knee, ankle), (CANNON, ankle, foot)):
-            center[:, limb] = (a + b) / 2
-            along[:, limb] = _unit(b - a)
-        toe = np.stack([np.cos(feet_heading), np.sin(feet_heading), np.zeros((n, 4))], -1)
-        tipped = 0.6 * air[..., None]
-        center[:, FOOT] = foot + 0.35 * self.body.foot[:, None, :1] * toe
-        along[:, FOOT] = np.cos(tipped) * toe - np.sin(tipped) * up
-        side[:, FOOT] = np.cross(toe, up)
-        return center, self._frames(along, side)
-
-    def _ornaments(self, center, along, side, poll, face, brow, cheek) -> None:
-        """Ears, eyes and horns."""
-        long, deep, wide = self.body.head.T[..., None]
-        elephant = (self.body.trunk > 0)[:, None]
-        for index, sign in ((0, -1), (1, 1)):
-            out = _unit(
-                np.where(elephant, -face + 0.5 * sign * cheek - 0.7 * brow, brow + 0.75 * sign * cheek - 0.3 * face)
-            )
-            start = poll + 0.3 * deep * brow + sign * 0.36 * wide * cheek
-            start = np.where(elephant, poll + sign * 0.5 * wide * cheek, start)
-            ear = EARS.start + index
-            center[:, ear], along[:, ear] = start + 0.4 * self.body.ear[:, None] * out, out
-            side[:, ear] = np.where(elephant, sign * cheek - 0.3 * face, face)
-            eye = EYES.start + index
-            center[:, eye] = poll + 0.3 * long * face + 0.2 * deep * brow + sign * 0.44 * wide * cheek
-            along[:, eye] = face
-            horn, tip = HORN_ROOT.start + index, HORN_TIP.start + index
-            away = _unit(
-                np.where(elephant, 1.2 * face - 0.5 * brow + 0.3 * sign * cheek, brow + 0.5 * sign * cheek - 0.3 * face)
-            )
-            over = _unit(
-                np.where(
-                    elephant, 1.0 * face + 0.2 * brow + 0.2 * sign * cheek, brow + 0.15 * sign * cheek - 0.6 * face
-                )
-            )
-            start = poll + 0.12 * long * face + 0.4 * deep * brow + sign * 0.2 * wide * cheek
-            start = np.where(elephant, poll + 0.7 * long * face - 0.2 * deep * brow + sign * 0.3 * wide * cheek, start)
-            half = 0.25 * self.body.horns[:, None]
-            center[:, horn], along[:, horn] = start + half * away, away
-            center[:, tip], along[:, tip] = start + 2 * half * away + half * over, over
-
-    def _nose_trunk(self, center, along, nose, face, gaze, graze, swing) -> None:
-        quarter = (self.body.trunk / 4)[:, None]
-        at = nose - 0.05 * quarter * face
-        for part in range(4):
-            angle = -1.25 - 0.12 * part + 0.35 * (part + 1) * (0.3 * swing) + graze * (0.1 + 0.35 * part)
-            bone = _raise(gaze, angle)
-            center[:, TRUNK.start + part], along[:, TRUNK.start + part] = at + quarter / 2 * bone, bone
-            at = at + quarter * bone
-
-    @staticmethod
-    def _frames(along, side) -> np.ndarray:
-        """x down in the side plane, y left, z along: prints run round the limbs, and their seam is below."""
-        right = _unit(side - (side * along).sum(-1, keepdims=True) * along)
+    def frames(self) -> np.ndarray:
+        """(n, GEOMS, 3, 3): x down in the side plane, y left, z along: prints run round limbs, their seam is below."""
+        along = self._along
+        right = _unit(self._side - (self._side * along).sum(-1, keepdims=True) * along)
         return np.stack([np.cross(along, right), -right, along], -1)
 
 
@@ -268,10 +259,12 @@ def _unit(vectors) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _raise(ahead, angle) -> np.ndarray:
-    """Level directions (n, 3) turned up by angle (n,)."""
-    return np.cos(angle)[:, None] * ahead + np.sin(angle)[:, None] * np.array([0.0, 0.0, 1.0])
+def _raised(level, angle) -> np.ndarray:
+    """Level directions (n, 3) turned up by an angle, or by (n,)."""
+    angle = np.reshape(angle, (-1, 1))
+    return np.cos(angle) * level + np.sin(angle) * _UP
 
 
-def _turned(ahead, right, left_by) -> np.ndarray:
-    return np.cos(left_by)[:, None] * ahead - np.sin(left_by)[:, None] * right
+def _air(swings) -> np.ndarray:
+    """How high a foot is in its swing, 0 to 1."""
+    return np.sin(np.pi * swings) ** 2

@@ -17,8 +17,8 @@ GEOMS = 39
 class Bodies:
     """Measures of n animals in metres, as in species.py; each is scale (n,) times as large as its species.
 
-    legs_m: (n, 4, 3) upper, lower, cannon. roots_z: (n, 4) heights of shoulders and hips. ahead: (n,) how far the middle
-    between nose and rump is before that between shoulder and hip. back, belly_m: (n,) heights of croup and belly.
+    legs_m: (n, 4, 3) upper, lower, cannon. roots_z: (n, 4) heights of shoulders and hips. ahead: (n,) how far the
+    middle of nose and rump is before that of shoulder and hip. back, belly_m: (n,) heights of croup and belly.
     sizes_m: (n, GEOMS, 3) half axes of ellipsoids: in the side plane, sideways, along. has: (n, GEOMS) which there are.
     """
 
