@@ -32,7 +32,7 @@ __all__ = ["CHANNELS", "JOINTS", "RESTS", "People", "team"]
 RESTS = {
     "relaxed": {"elbow": 0.25, "spread": 0.1},
     "ready": {"crouch_m": 0.09, "lean": 0.3, "lift": 0.35, "spread": 0.35, "elbow": 1.2, "roll": 0.2,
-              "feet_m": 0.2, "swing": 0.4},
+              "feet_m": 0.15, "swing": 0.4},
     "folded": {"lift": 0.35, "spread": 0.12, "elbow": 1.75, "roll": 1.15, "swing": 0.0},
     "hands_together": {"lift": 0.15, "spread": 0.12, "elbow": 0.75, "roll": 0.85, "swing": 0.1},
     "hands_on_hips": {"lift": -0.35, "spread": 0.75, "elbow": 1.5, "roll": 0.75, "swing": 0.1},

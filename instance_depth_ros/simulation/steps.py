@@ -108,7 +108,7 @@ class _Walk:
         rate = rate * (self.cycles / total)
         self.phase = start + np.concatenate([[0], np.cumsum(rate)]) / RATE_HZ
         self.run, self.speed = np.tile(running(speed), 3), np.tile(speed, 3)
-        self.splay = np.tile(np.clip(np.abs(aside) / np.maximum(rate, 0.4) / 4, 0, 0.1 * stature_m), 3)
+        self.splay = np.tile(np.clip(np.abs(aside) / np.maximum(rate, 0.4) / 4, 0, 0.08 * stature_m), 3)
 
     def _read(self, values, at_s):
         return np.interp(at_s, self.times, values)
