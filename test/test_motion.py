@@ -6,7 +6,7 @@ import pytest
 
 from instance_depth_ros import config
 from instance_depth_ros.simulation import activities, gestures
-from instance_depth_ros.simulation.body import FOOT, SHIN, WEARS
+from instance_depth_ros.simulation.anatomy import FOOT, SHIN, WEARS
 from instance_depth_ros.simulation.people import JOINTS, People
 from instance_depth_ros.simulation.script import Script
 from instance_depth_ros.simulation.stage import Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .body import (
+from .anatomy import (
     ANKLE,
     CHEST,
     ELLIPSOIDS,
