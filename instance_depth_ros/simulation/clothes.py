@@ -11,13 +11,13 @@ from .stage import Stage
 _PRINTS = 8
 
 
-def team(rng: np.random.Generator, count: int) -> list[dict]:
+def team(rng: np.random.Generator, count: int, numbered: bool = True) -> list[dict]:
     """Outfits of a team: the same shirts and shorts, each shirt with its number."""
     top, bottom = textures.color(rng, saturation=(0.5, 1), value=(0.35, 1)), textures.color(rng, value=(0.1, 1))
     shoe, numbers = textures.color(rng, value=(0.05, 0.95)), rng.permutation(np.arange(1, 30))
     ink = (25, 25, 25) if top @ (0.3, 0.6, 0.1) > 120 else (245, 245, 245)
     kit = {"top": top, "cloth": None, "bottom": bottom, "shoe": shoe, "sleeve": "skin", "shin": "skin", "skirt": False}
-    return [kit | {"print": _number(top, ink, str(number))} for number in numbers[:count]]
+    return [kit | ({"print": _number(top, ink, str(number))} if numbered else {}) for number in numbers[:count]]
 
 
 def _number(color, ink, number: str) -> np.ndarray:

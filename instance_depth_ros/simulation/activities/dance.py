@@ -100,7 +100,7 @@ def dance(world: World, rng, crowd: Crowd, middle, room, count: int, teacher: bo
     routine = Routine(rng, count, np.asarray(room, float), world.script.period_s)
     tardy = rng.random(count) < 0.2
     late_s = np.where(tardy, rng.uniform(0.1, 0.2, count), np.abs(rng.normal(0, 0.025, count)))
-    outfits = team(rng, count) if rng.random() < 0.5 else [None] * count
+    outfits = team(rng, count, numbered=False) if rng.random() < 0.5 else [None] * count
     for dancer in range(count):
         times, places = routine.way(dancer)
         places = np.asarray(middle) - places
