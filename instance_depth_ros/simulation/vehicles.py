@@ -251,12 +251,12 @@ class Kind:
     trail_m: float
 
 
-_PUSHED_M, _BAR_M = 1.1, 0.64  # from the middle of a hand cart back to its pusher, and to its bar
+_PUSHED_M, _BAR_M = 1.16, 0.68  # from the middle of a hand cart back to its pusher, and to its bar
 KINDS = {
     "car": Kind(_car, 2.55, 1.35),
     "van": Kind(_van, 2.85, 1.65),
     "golf_cart": Kind(_golf_cart, 1.4, 0.78),
-    "hand_cart": Kind(_hand_cart, 1.65, 0.0),
+    "hand_cart": Kind(_hand_cart, 1.7, 0.0),
     "delivery_robot": Kind(_delivery_robot, 0.5, 0.2),
     "pallet_mover": Kind(_pallet_mover, 0.85, 0.4),
     "forklift": Kind(_forklift, 2.0, 0.85),

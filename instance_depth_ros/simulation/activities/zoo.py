@@ -30,6 +30,8 @@ HERDS = (
     (("wolf",), (3, 6), False),
 )
 
+# the wide ones less often: they make animals small
+LENSES = ("d455_color", "d455_depth", "kinect_color", "kinect_wide", *("kinect_narrow", "phone") * 2)
 YARD_M = 2.3  # of an enclosure's depth, at its back: huts, troughs, hay, and the keeper's way to them
 
 
@@ -74,17 +76,7 @@ def build(rng: np.random.Generator) -> World:
     world.troupes.append(Animals(rng, world.script, names, actors, lying))
     if keeper is not None:
         world.troupes.append(_feeds(rng, world, *keeper))
-    lenses = (
-        "d455_color",
-        "d455_depth",
-        "kinect_color",
-        "kinect_narrow",
-        "kinect_narrow",
-        "kinect_wide",
-        "phone",
-        "phone",
-    )
-    world.filming = Filming(distance_m=(4.0, 7.0), lenses=lenses, focus=lambda time_s: np.array([0.0, front + 0.8]))
+    world.filming = Filming(distance_m=(4.0, 7.0), lenses=LENSES, focus=lambda time_s: np.array([0.0, front + 0.8]))
     return world
 
 
@@ -233,7 +225,7 @@ def _visitors(crowd: Crowd, rng, count: int, front: float) -> None:
     for x in slots:
         family = min(left, int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25])))
         for index in range(family):
-            place = np.array([x + 0.9 * index, front - rng.uniform(0.65, 0.85)])
+            place = np.array([x + 0.9 * index, front - rng.uniform(0.7, 0.9)])
             crowd.stand(place, np.pi / 2 + rng.normal(0, 0.25), _watches(rng))
         left -= family
         if left <= 0:
