@@ -21,6 +21,7 @@ from ..frame import Frame
 from ..geometry import Intrinsics, cloud
 from ..provenance import provenance
 from ..run import Supervisor
+from . import bench_data
 
 SIZES = {"480p": (480, 640), "720p": (720, 1280)}
 WARM_UP, RUNS, SLOW_RUNS = 5, 50, 10
@@ -64,6 +65,7 @@ def measure(settings: dict, observer: type | None) -> Iterator[dict]:
             yield estimated
     yield cloud_row()
     yield official_row(settings)
+    yield from data_rows()
     if observer:
         fps = min(GRAPH_FPS, 1e3 * BUSY / slowest_ms)
         yield from (graph_row(settings, size, fps, observer) for size in SIZES)
@@ -87,6 +89,17 @@ def official_row(settings: dict) -> dict:
     small = {"weights": "random:small", "precision": "fp32", "network_short_side": 252}
     estimator = Estimator(config.make("depth", **settings | small))
     return row("stream_small_252x448_fp32", stage_times(estimator, *SIZES["720p"], SLOW_RUNS)["estimator"])
+
+
+def data_rows() -> Iterator[dict]:
+    """Simulation and loading; none where there is no simulation."""
+    try:
+        from ..simulation import render  # noqa: F401
+    except RuntimeError as error:
+        print(f"no rows simulate_*, clips_*: {error}")
+        return
+    for name, ms in bench_data.times():
+        yield _row(name, ms, ms)
 
 
 def cloud_row() -> dict:
