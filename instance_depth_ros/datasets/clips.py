@@ -13,6 +13,7 @@ import signal
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Protocol
 
@@ -120,7 +121,7 @@ class Live:
         self.layers, self.count = tuple(layers), 0
         workers = workers or len(os.sched_getaffinity(0))
         first, step = share[0] * workers, share[1] * workers
-        with one_core_each() as context:
+        with beginning_workers() as context:
             self._items, self._stop = context.Queue(_QUEUED), context.Event()
             self._workers = [
                 context.Process(
@@ -179,7 +180,6 @@ class Live:
 
 
 def _play(split: str, first: int, step: int, layers: tuple[str, ...], items, stop) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     try:
         for film in films(endless_clips(split, first, step)):
@@ -203,13 +203,17 @@ def _put(items, item) -> bool:
 
 
 @contextmanager
-def one_core_each():
-    """The context for processes that draw: those begun within use one core each, as the software renderer would not."""
+def beginning_workers():
+    """The context for processes that draw: those begun within use one core each, and leave Ctrl-C to their parent."""
     names = ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
+    # what is blocked here stays blocked in a process that begins here; the tracker, when it begins, would unblock it
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield multiprocessing.get_context("spawn")
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

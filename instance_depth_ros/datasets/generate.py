@@ -6,7 +6,6 @@ Finished sequences are kept; one that was stopped goes on from its last frame.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
-from .clips import one_core_each
+from .clips import beginning_workers
 from .film import Film, films
 from .layers import LAYERS
 from .preview import contact_sheet, preview
@@ -110,29 +109,28 @@ def _movie(clip: Clip, out: Path) -> Path:
 
 def _work(scenes: list[list[Clip]], out, layers, workers: int, movies: bool) -> Iterator[tuple[int, dict[str, str]]]:
     """Every moment: how many frames are done, and what has failed since."""
-    with one_core_each() as context:
+    with beginning_workers() as context:
         frames_done, stop = context.Value("q", 0), context.Event()
         begin = (frames_done, stop, os.getpid())
-        with ProcessPoolExecutor(min(workers, len(scenes)) or 1, context, _begin, begin) as pool:
-            try:
-                left = {pool.submit(_write_scene, views, out, layers, movies) for views in scenes}
-                while left:
-                    done, left = wait(left, _LOOK_S, FIRST_COMPLETED)
-                    yield frames_done.value, {k: v for future in done for k, v in future.result().items()}
-            except BrokenProcessPool:
-                raise RuntimeError(
-                    "a worker process died, perhaps for lack of memory: the same command goes on, try fewer --workers"
-                ) from None
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+        pool = ProcessPoolExecutor(min(workers, len(scenes)) or 1, context, _begin, begin)
+        left = {pool.submit(_write_scene, views, out, layers, movies) for views in scenes}
+    try:
+        while left:
+            done, left = wait(left, _LOOK_S, FIRST_COMPLETED)
+            yield frames_done.value, {k: v for future in done for k, v in future.result().items()}
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "a worker process died, perhaps for lack of memory: the same command goes on, try fewer --workers"
+        ) from None
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin(frames_done, stop, parent: int) -> None:
-    """In a worker, before all else. The terminal's Ctrl-C reaches it too: the parent says when to end."""
+    """In a worker, before all else."""
     global _frames_done, _stop, _parent
     _frames_done, _stop, _parent = frames_done, stop, parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_scene(clips: list[Clip], out: Path, layers: tuple[str, ...], movies: bool) -> dict[str, str]:
@@ -140,6 +138,7 @@ def _write_scene(clips: list[Clip], out: Path, layers: tuple[str, ...], movies: 
     failed = {}
     left = [clip for clip in clips if not (out / clip.name).exists()]
     try:
+        _count(0)
         for film in films(list(left)):
             left.remove(film.clip)
             with _failing_into(failed, film.clip):
@@ -178,6 +177,7 @@ def _write_film(film: Film, out: Path, layers: tuple[str, ...]) -> None:
 
 
 def _count(frames: int) -> None:
+    """So many more are done; Stopped is raised where that is enough."""
     with _frames_done.get_lock():
         _frames_done.value += frames
     if os.getppid() != _parent:
