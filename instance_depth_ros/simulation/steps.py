@@ -169,17 +169,19 @@ class _Walk:
         return self.within_reach(self._stance(side, land, off), side)
 
     def uncross(self, left, right) -> None:
-        """Move feet that stand at the same time apart, so that the left one is to the left."""
+        """Move feet that stand at about the same time and place apart, so that the left one is to the left."""
         lands = np.maximum(left[:, None, LAND], right[None, :, LAND])
         offs = np.minimum(left[:, None, OFF], right[None, :, OFF])
-        a, b = np.nonzero(lands < offs)
+        a, b = np.nonzero(lands < offs + 0.2)
         heading = self._read(self.headings, (lands + offs)[a, b] / 2)
-        aside = np.stack([-np.sin(heading), np.cos(heading)], -1)
+        ahead = np.stack([np.cos(heading), np.sin(heading)], -1)
+        aside = np.stack([-ahead[:, 1], ahead[:, 0]], -1)
         for _ in range(4):
-            apart = ((left[a] - right[b])[:, X : Y + 1] * aside).sum(-1)
-            push = aside * np.maximum(0.085 * self.stature_m - apart, 0)[:, None] / 2
-            np.add.at(left[:, X : Y + 1], a, push)
-            np.add.at(right[:, X : Y + 1], b, -push)
+            apart = (left[a] - right[b])[:, X : Y + 1]
+            near = np.abs((apart * ahead).sum(-1)) < 0.25 * self.stature_m
+            push = near * np.maximum(0.085 * self.stature_m - (apart * aside).sum(-1), 0) / 2
+            np.add.at(left[:, X : Y + 1], a, push[:, None] * aside)
+            np.add.at(right[:, X : Y + 1], b, -push[:, None] * aside)
 
     def fly(self, rows, side, up_s, down_s) -> np.ndarray:
         """The stances of one who jumps from up_s to down_s, off both feet and onto both."""
@@ -194,10 +196,12 @@ class _Walk:
         if again or np.linalg.norm(before[-1, X : Y + 1] - gather[0, X : Y + 1]) < 0.15 * self.stature_m:
             before[-1, OFF], gather = up_s, gather[:0]
         else:
+            while len(before) > 1 and before[-1, LAND] > up_s - 0.45:
+                before = before[:-1]
             before[-1, OFF] = min(before[-1, OFF], up_s - 0.4)
         while len(after) > 1 and after[0, LAND] < down_s + 0.4:
             after = after[1:]
-        stays = 0.4 * self.stature_m / max(self._read(self.speed, down_s), 0.1)
+        stays = 0.4 * self.stature_m / max(self._read(self.speed, down_s + np.array([0, 0.2, 0.4])).max(), 0.1)
         leaves = max(down_s + 0.1, min(after[0, LAND] - 0.36, down_s + stays))
         landing = self._stance(side, np.array([down_s]), np.array([leaves]))
         landing[:, LIFT] = 0
