@@ -12,6 +12,8 @@ from typing import Any
 CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated")
 # the six of the GID dataset, then ours; a tour leads through several places
 ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
+# of instances; the number of a class is its place
+CLASSES = ("background", "person", "animal", "ball", "racket", "vehicle", "other")
 # the frozen splits of config/splits/
 SPLITS = ("sim-train", "sim-val", "sim-test", "sim-long")
 

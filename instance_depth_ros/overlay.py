@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .evaluation.report import colored_depth
+from .drawing import colored_depth
 from .geometry import valid
 
 WIDTH = 640

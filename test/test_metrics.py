@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from instance_depth_ros.drawing import TILE
 from instance_depth_ros.evaluation.metrics import MetricMean, align_disparity, depth_metrics, tae
-from instance_depth_ros.evaluation.report import TILE, picture_sheet
+from instance_depth_ros.evaluation.report import picture_sheet
 from instance_depth_ros.evaluation.trivial import best_constant_rel, best_constant_sigma1, mean_depth
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -9,10 +9,9 @@ from itertools import groupby
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, config
 from ..geometry import Intrinsics
 from ..provenance import commit
-from ..simulation.world import CLASSES
 from .layers import DERIVED, LAYERS
 from .sequence import MILLIMETRE, USUAL, camera_json, derived
 from .splits import Clip
@@ -196,7 +195,7 @@ def _row(one) -> dict:
     known = not np.isnan(one.visible)
     return {
         "id": one.id,
-        "class": CLASSES[one.class_id],
+        "class": config.CLASSES[one.class_id],
         "box": one.box_px and list(one.box_px),
         "area": one.area_px,
         "visible": round(one.visible, 4) if known else None,

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from .. import config
-from ..demo.pictures import write_video
-from ..evaluation.report import beside, colored_depth, depth_span, text_line
+from ..drawing import beside, colored_depth, depth_span, text_line, write_video
 from .clips import Footage
 from .film import films
 from .splits import Clip

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import CLASSES
 from ..geometry import Intrinsics
-from ..simulation.world import CLASSES
 from .layers import DERIVED, LAYERS
 
 USUAL = ("color", "depth_m", "ids")

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.report import INK, PAPER, write_text
+from ..drawing import INK, PAPER, write_text
 from ..provenance import provenance
 from .sequence import Sequence, open_folder
 

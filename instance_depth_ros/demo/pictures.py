@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..evaluation.report import (
+from ..drawing import (
     GAP,
     LEGEND,
     LINE,
@@ -23,6 +20,7 @@ from ..evaluation.report import (
     text_line,
     tile,
     write_text,
+    write_video,
 )
 from ..geometry import cloud, valid
 from .record import Record, depth_from_code
@@ -31,10 +29,6 @@ ROWS = 6
 # About what one pixel of the shipped network's output spans in a picture of this size.
 DETAIL_PX = 4.5
 GRID, CAMERA = (225, 225, 225), (200, 30, 30)
-# VP9 (libvpx, BSD) in MP4: every current browser plays it, and no GPL encoder is involved.
-CODEC, OPTIONS = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "30", "b": "0"}
-MILLISECONDS = Fraction(1, 1000)
-SAY_EVERY_S = 2.0
 
 
 def contact_sheet(record: Record, path: Path, title: str) -> None:
@@ -129,32 +123,6 @@ def depth_video(record: Record, path: Path) -> None:
         return beside(color, depth, depth_legend(near_m, far_m, color.shape[0]))
 
     write_video(path, ((stamp_ns, picture(jpeg, png)) for stamp_ns, jpeg, png in record.small), len(record.small))
-
-
-def write_video(path: Path, moments: Iterable[tuple[int, np.ndarray]], count: int) -> None:
-    """An MP4 of count moments (stamp_ns, (H, W, 3) RGB), all of one size, in order; says how far it is."""
-    try:
-        import av
-    except ImportError:
-        raise RuntimeError("writing a video needs PyAV: pip install 'instance_depth_ros[video]'") from None
-    said_s = time.monotonic()
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as movie:
-        stream, first_ns, last_ms = None, None, -1
-        for index, (stamp_ns, picture) in enumerate(moments):
-            picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-            if stream is None:
-                first_ns = stamp_ns
-                stream = movie.add_stream(CODEC, rate=30, options=OPTIONS)
-                stream.width, stream.height, stream.pix_fmt = picture.shape[1], picture.shape[0], "yuv420p"
-                stream.time_base = stream.codec_context.time_base = MILLISECONDS
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            last_ms = max(last_ms + 1, (stamp_ns - first_ns) // 1_000_000)
-            frame.pts, frame.time_base = last_ms, MILLISECONDS
-            movie.mux(stream.encode(frame))
-            if time.monotonic() - said_s > SAY_EVERY_S:
-                said_s = time.monotonic()
-                print(f"{path.name}: {index + 1} of {count} frames", flush=True)
-        movie.mux(stream.encode(None))
 
 
 def _round_step(rough: float) -> float:

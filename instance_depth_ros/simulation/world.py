@@ -11,8 +11,7 @@ import numpy as np
 from .script import Script
 from .stage import Stage
 
-PERSON, ANIMAL, BALL, RACKET, VEHICLE, OTHER = range(1, 7)
-CLASSES = ("background", "person", "animal", "ball", "racket", "vehicle", "other")
+PERSON, ANIMAL, BALL, RACKET, VEHICLE, OTHER = range(1, 7)  # indices into config.CLASSES
 
 
 class Troupe(Protocol):
