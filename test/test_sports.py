@@ -32,9 +32,9 @@ def balls(game, seed):
 
 @lru_cache
 def way(game: str, seed: int, index: int):
-    """(4800, 3): a ball, a hundred times a second."""
+    """(2400, 3): a ball, fifty times a second."""
     path = balls(game, seed)[index][1]
-    return np.array([path.at(time_s) for time_s in np.arange(0, 48, 0.01)])
+    return np.array([path.at(time_s) for time_s in np.arange(0, 48, 0.02)])
 
 
 def on_something(game, kind, place):
@@ -76,7 +76,7 @@ def test_whenever_the_ball_turns_a_hand_or_a_racket_is_there(game, seed):
 def test_balls_never_jump_nor_sink(game, seed):
     for index, (kind, _) in enumerate(balls(game, seed)):
         places = way(game, seed, index)
-        speed = np.linalg.norm(np.roll(places, -1, 0) - places, axis=1) / 0.01
+        speed = np.linalg.norm(np.roll(places, -1, 0) - places, axis=1) / 0.02
         assert speed.max() < FASTEST_M_S[game]
         assert places[:, 2].min() > RADIUS_M[kind] - 1e-6
 

@@ -199,11 +199,11 @@ def barrier(stage: Stage, rng, a, b, height_m=0.73) -> None:
 
 
 def bench(stage: Stage, rng, place, facing: float, seats: int = 3) -> list[tuple[float, float, float]]:
-    """A bench whose seats, 0.55 m apart and 0.45 m high, look along facing. Returns them as (x, y, facing)."""
+    """A bench whose seats, 0.62 m apart and 0.45 m high, look along facing. Returns them as (x, y, facing)."""
     ahead, along = np.array([np.cos(facing), np.sin(facing)]), np.array([-np.sin(facing), np.cos(facing)])
-    half, look = 0.275 * seats + 0.1, stage.material(textures.color(rng, (0.04, 0.12), (0.0, 0.6), (0.3, 0.9)))
+    half, look = 0.31 * seats + 0.1, stage.material(textures.color(rng, (0.04, 0.12), (0.0, 0.6), (0.3, 0.9)))
     stage.box((*place, 0.425), (0.18, half, 0.025), look, facing)
     for side in (-0.8 * half, 0.8 * half):
         stage.box((*(place + side * along), 0.2), (0.15, 0.03, 0.2), look, facing)
-    spots = (np.arange(seats) - (seats - 1) / 2) * 0.55
+    spots = (np.arange(seats) - (seats - 1) / 2) * 0.62
     return [(*(np.asarray(place) + s * along + 0.02 * ahead), facing) for s in spots]

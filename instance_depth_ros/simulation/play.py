@@ -123,9 +123,9 @@ _DOWN_S, _UP_S = 0.2, 0.236  # of a dribble: pushed down, and back up at 0.8 of 
 
 
 def dribble(people: People, person: int, path: Path, until_s: float, radius_m: float) -> None:
-    """Bounce a ball beside the right foot, one bounce in about 0.6 s, under the right hand."""
+    """Bounce a ball beside the right foot, one bounce in about 0.6 s, at least 0.56 s, under the right hand."""
     start_s, high_m = path.time_s, 0.5 * people.stature_m[person]
-    bounces = max(1, round((until_s - start_s) / 0.62))
+    bounces = max(1, int((until_s - start_s) / 0.56))
     every_s = (until_s - start_s) / bounces
     push_s = every_s - _DOWN_S - _UP_S
     fall = high_m - radius_m
@@ -158,7 +158,7 @@ class Bystanders:
         places, first = [], script.count
         for _ in range(count - len(taken)):
             if rng.random() < 0.25:
-                script.walk(*self._stroll(np.asarray(lane, float), script.period_s), 0.3)
+                script.walk(*self._stroll(np.asarray(lane, float), script.period_s), 0.38)
                 continue
             places.append(self._free_place(world, lines, places))
             ahead = focus - places[-1]
@@ -169,7 +169,7 @@ class Bystanders:
         for _ in range(200):
             a, b = (np.asarray(end, float) for end in lines[self._rng.integers(len(lines))])
             place = a + self._rng.uniform(0, 1) * (b - a) + self._rng.normal(0, 0.1, 2)
-            if all(np.linalg.norm(place - other) > 0.7 for other in taken) and world.free(place, 0.3):
+            if all(np.linalg.norm(place - other) > 0.95 for other in taken) and world.free(place, 0.3):
                 break
         return place
 

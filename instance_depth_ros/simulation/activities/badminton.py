@@ -85,7 +85,7 @@ class _Game:
             stops = play.stops(first + player, self.touches, _stance,
                                lambda at: play.over_net(np.sign(at[0]), at[1], self._net))  # fmt: skip
             way = play.waypoints(rng, self._period_s, stops, base, 0.35, 1.6)
-            world.script.walk(*way, 0.35, play.over_net(np.sign(base[0]), ball_y, self._net))
+            world.script.walk(*way, 0.42, play.over_net(np.sign(base[0]), ball_y, self._net))
 
     def _rally(self) -> list[Touch]:
         serve, side = self._net + (-2.1, -0.6), -1
@@ -94,7 +94,7 @@ class _Game:
         self._last[0] = 0.0, serve
         while self.touches[-1].style != "catch":
             side = -side
-            self._stroke(side, side < 0 and self.touches[-1].time_s > self._period_s - _HOLD_S - 4.0)
+            self._stroke(side, side < 0 and self.touches[-1].time_s > self._period_s - _HOLD_S - 5.0)
         stretch = (self._period_s - _HOLD_S) / self.touches[-1].time_s
         return [Touch(t.time_s * stretch, t.player, t.place, t.style) for t in self.touches]
 

@@ -52,7 +52,7 @@ def build(rng) -> World:
     beats = _plan(rng, each, world.script.period_s)
     times, places = np.array([beat.time_s for beat in beats]), np.array([beat.places for beat in beats])
     for player in range(2 * each):
-        world.script.walk(times, places[:, player], 0.33, _faces(world.script, beats, player))
+        world.script.walk(times, places[:, player], 0.43, _faces(world.script, beats, player))
     side = rng.choice([-1, 1])
     bench = np.array([_CENTER[0] + rng.uniform(-1, 1.5), side * 6.2])
     world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
@@ -86,7 +86,7 @@ def _plan(rng, each: int, period_s: float) -> list[Beat]:
         beats = _Plan(rng, each).beats
         elastic = sum(beat.duration_s for beat in beats if beat.kind in _ELASTIC)
         stretch = 1 + (period_s - sum(beat.duration_s for beat in beats)) / elastic
-        if 0.75 < stretch < 1.5:
+        if 0.85 < stretch < 1.5:
             break
     now = 0.0
     for beat in beats:
@@ -127,9 +127,9 @@ class _Plan:
             way = _RING - places[attacker]
             far = np.linalg.norm(way)
             aside = np.array([-way[1], way[0]]) / far * np.sign(places[attacker, 1] + 1e-9)
-            ahead = way / far * (min(1.1, 0.4 * far) if far > 2.0 else 0.0)
+            ahead = way / far * (min(1.3, 0.45 * far) if far > 2.0 else 0.0)
             places[(attacker + self._each) % (2 * self._each)] = (
-                places[attacker] + ahead - aside * (0.2 if far > 2.0 else 0.85)
+                places[attacker] + ahead - aside * (0.2 if far > 2.0 else 1.0)
             )
 
     def _beat(self, kind: str, player: int, duration_s: float, ball=None) -> Beat:
@@ -173,7 +173,7 @@ class _Plan:
         """A dribble to the ring, as fast as 2.6 m/s on average."""
         way = self._places[holder] - _RING
         far = np.linalg.norm(way)
-        self._beat("dribble", holder, max(0.9, (far - _LAYUP_M) / 2.6))
+        self._beat("dribble", holder, max(1.1, (far - _LAYUP_M) / 2.6))
         self._places[holder] = _RING + way / far * _LAYUP_M
         self._mark(self._attackers, self._places)
 
@@ -300,7 +300,7 @@ def _defend(people: People, beats: list[Beat]) -> None:
             times = [start_s, start_s + 0.4, start_s + beat.duration_s - 0.2, start_s + beat.duration_s + 0.2]
             arms = {f"{name}_{side}": [0, value, value, 0] for side in "lr" for name, value in _ARMS_OUT.items()}
             people.act(defender, times, **arms)
-        elif beat.kind == "shot":
+        elif beat.kind == "shot" and np.linalg.norm(people.script.at(start_s)[2][defender]) < 1.0:
             people.jump(defender, start_s + 0.08, 0.25)
             hand = beside(people, defender, start_s + 0.08, 0.3, 0.1, 1.1 * people.stature_m[defender] + 0.25)
             people.reach(defender, 0, [start_s - 0.05, start_s + 0.15], [hand, hand], 0.3)

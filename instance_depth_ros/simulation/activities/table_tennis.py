@@ -24,7 +24,7 @@ def build(rng) -> World:
     total = play.headcount(rng, 2)
     tables = int(rng.integers(2, 6))
     middles = _rows(rng, tables)
-    half = np.abs(middles).max(0) + (4.6, 4.0)
+    half = np.abs(middles).max(0) + (4.6, 4.2)
     world = courts.venue(rng, half, outdoors_share=0.1, ceiling_m=(3.8, 6.5))
     playing = int(np.clip((total - rng.integers(0, 4)) // 2, 1, tables))
     games = []
@@ -34,8 +34,8 @@ def build(rng) -> World:
         if index < playing:
             games.append(_Game(rng, world, 2 * index, middle))
     _surround(rng, world)
-    x, y = half - (1.2, 1.9)
-    lines, lane = [((-x, -y), (x, -y)), ((-x, y), (x, y))], ((-4, y + 0.6), (4, y + 0.6))
+    x, y = half - (1.2, 2.0)
+    lines, lane = [((-x, -y), (x, -y)), ((-x, y), (x, y))], ((-4, y + 0.75), (4, y + 0.75))
     others = play.Bystanders(rng, world, total - 2 * playing, lines, lane, np.zeros(2))
     world.script.settle(world.taken, world.half - 0.3)
     dress = (team(rng, playing) + team(rng, playing)) if rng.random() < 0.5 else [None] * (2 * playing)
@@ -67,7 +67,7 @@ def _rows(rng, tables: int) -> np.ndarray:
 
 def _surround(rng, world: World) -> None:
     """Barriers at the ends, a bench at a side."""
-    x, y = world.half - (0.7, 0.6)
+    x, y = world.half - (0.7, 0.5)
     for side in (-1, 1):
         for along in np.arange(-y + 0.7, y - 0.7, 1.5):
             if rng.random() < 0.6:

@@ -39,7 +39,7 @@ def build(rng) -> World:
     for player, base in enumerate(bases):
         stops = play.stops(player, touches + blocks, _stance, lambda at: play.over_net(np.sign(at[0]), at[1]))
         way = play.waypoints(rng, world.script.period_s, stops, base)
-        world.script.walk(*way, 0.35, play.over_net(np.sign(base[0]), ball_y))
+        world.script.walk(*way, 0.42, play.over_net(np.sign(base[0]), ball_y))
     side = rng.choice([-1, 1])
     bench = np.array([rng.choice([-1, 1]) * 2.5, side * 7.2])
     world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
@@ -79,13 +79,13 @@ class _Rally:
         self.touches, self.blocks = [serve], []
         self._last = {player: (-1.0, base) for player, base in enumerate(bases)}
         side = 1
-        while True:
+        while side > 0 or self.touches[-1].time_s < period_s - _HOLD_S - 9.0:
             self._dig(side)
-            setter = self._pass(side)
-            if side < 0 and self.touches[-1].time_s > period_s - _HOLD_S - 8.0 and setter != server:
-                break
+            self._pass(side)
             self._attack(side)
             side = -side
+        self._dig(side, server)
+        self._pass(side)
         self._touch(1.2, server, bases[server] + (0.3, 0), "catch")
         stretch = (period_s - _HOLD_S) / self.touches[-1].time_s
         for event in self.touches + self.blocks:
@@ -106,22 +106,21 @@ class _Rally:
         self.touches.append(Touch(now, player, place, style))
         self._last[player] = now, place
 
-    def _dig(self, side: int) -> None:
+    def _dig(self, side: int, digger: int | None = None) -> None:
         rng, last = self._rng, self.touches[-1]
         busy = [block.player for block in self.blocks if block.time_s > last.time_s - 0.1]
-        digger = int(rng.choice(self._side(side, busy)))
+        digger = int(rng.choice(self._side(side, busy))) if digger is None else digger
         place = self._bases[digger] + rng.normal(0, 0.4, 2)
         place[0] = side * np.clip(abs(place[0]), 1.9, 6.0)
         high_m, least_s = {"serve": (2.0, 0.9), "spike": (2.5, 0.5), "set": (1.8, 1.1)}[last.style]
         over_s = duration_over((*last.place, high_m), (*place, 0.8), 0.0, self._net_m + 0.3, least_s=least_s)
         self._touch(over_s, digger, place, "dig")
 
-    def _pass(self, side: int) -> int:
+    def _pass(self, side: int) -> None:
         rng = self._rng
         meet = np.array([side * rng.uniform(1.3, 1.9), rng.uniform(-1.2, 1.2)])
         setter = self._nearest(self._side(side, [self.touches[-1].player]), meet)
         self._touch(rng.uniform(1.15, 1.4), setter, meet, "set")
-        return setter
 
     def _attack(self, side: int) -> None:
         rng, y = self._rng, self.touches[-1].place[1]
