@@ -182,13 +182,16 @@ class People:
         lifts = lifts + np.stack([self._jumps.at(t)[1] for t in times])[..., None]
         _, ankles, _ = self.body.feet(soles, yaws, pitches, lifts)
         places, headings, _ = (np.stack(part)[:, self.actors] for part in zip(*map(self.script.at, times), strict=True))
-        hips = self.body.hips(places, np.stack([-np.sin(headings), np.cos(headings)], -1))
+        forward = np.stack([np.cos(headings), np.sin(headings)], -1)
+        left = forward[..., ::-1] * (-1, 1)
+        held = self._rests[:, [CHANNELS.index("lean"), CHANNELS.index("crouch_m")]].T
+        hips = self.body.hips(places - self._back(*held)[:, None] * forward, left)
         caps = self.body.caps(ankles, hips, lifts, 0.985).min(-1)
-        wide = range(-4, 5)
-        lowest = np.min([np.roll(caps, k, 0) for k in wide], 0)
-        # blurred over as long a time as the lowest was sought in, it stays below
-        hann = np.hanning(len(wide) + 2)[1:-1]
-        return np.average([np.roll(lowest, k, 0) for k in wide], 0, hann).T
+        # never faster up or down than 0.7 m/s, and as low as the lowest of as long a time as it is blurred over
+        slope = 0.7 / _CARRY_HZ
+        lowest = np.min([np.roll(caps, k, 0) + slope * max(abs(k) - 4, 0) for k in range(-24, 25)], 0)
+        hann = np.hanning(11)[1:-1]
+        return np.average([np.roll(lowest, k, 0) for k in range(-4, 5)], 0, hann).T
 
     def _move(self, time_s: float) -> dict[str, np.ndarray]:
         if self._steps is None:
@@ -236,12 +239,12 @@ class People:
 
         walks = gait.steps * (1 - gait.run) * np.cos(gait.phase)
         sway = told["sway_m"] + 0.012 * h * (walks + 0.8 * idle[:, 3] * (1 - gait.steps))
-        back = 0.1 * h * np.sin(told["lean"].clip(-0.5, 1.4)) * ~sits + 0.25 * told["crouch_m"]
+        back = self._back(told["lean"], told["crouch_m"]) * ~sits
         places = places + sway[:, None] * gait.left - back[:, None] * gait.forward
         caps = self.body.caps(ankles, self.body.hips(places, pelvis_frame[..., 1]), lifts, 0.999)
-        stand = (ANKLE + 0.99 * LEG_L - (0.022 + 0.016 * np.cos(2 * gait.phase)) * gait.run) * h
+        stand = (ANKLE + 0.99 * LEG_L - (0.022 + 0.016 * np.cos(2 * gait.phase)) * gait.run) * h - told["crouch_m"]
         height = least(np.concatenate([self._heights.at(time_s), stand[:, None], caps], -1), 0.004 * h)
-        height = np.where(sits, self._seat_m + 0.075 * h, height - told["crouch_m"])
+        height = np.where(sits, self._seat_m + 0.075 * h, height)
         pelvis = np.concatenate([places, height[:, None]], -1)
 
         up = chest_frame[..., 2]
@@ -251,6 +254,10 @@ class People:
         head_frame = tilted(chest_yaw + turn, 0.35 * lean + nod, 0.3 * side + told["tilt_head"])
         head = neck + HEAD_L * h[:, None] * (0.4 * up + 0.6 * head_frame[..., 2] + 0.09 * head_frame[..., 0])
         return Trunk(pelvis, neck, head, pelvis_frame, chest_frame, head_frame)
+
+    def _back(self, lean, crouch_m) -> np.ndarray:
+        """How far the pelvis goes back, for balance, when the trunk goes forward and the knees do."""
+        return 0.1 * self.stature_m * np.sin(lean.clip(-0.5, 1.4)) + 0.25 * crouch_m
 
     def _turn_of_head(self, time_s, chest_yaw, neck) -> tuple[np.ndarray, np.ndarray]:
         """How far heads turn from the chest, and nod, to look where the script or look() says."""

@@ -201,7 +201,7 @@ class _Walk:
             before[-1, OFF] = min(before[-1, OFF], up_s - 0.4)
         while len(after) > 1 and after[0, LAND] < down_s + 0.4:
             after = after[1:]
-        stays = 0.4 * self.stature_m / max(self._read(self.speed, down_s + np.array([0, 0.2, 0.4])).max(), 0.1)
+        stays = 0.3 * self.stature_m / max(self._read(self.speed, down_s + np.array([0, 0.2, 0.4])).max(), 0.1)
         leaves = max(down_s + 0.1, min(after[0, LAND] - 0.36, down_s + stays))
         landing = self._stance(side, np.array([down_s]), np.array([leaves]))
         landing[:, LIFT] = 0
