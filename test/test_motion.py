@@ -153,7 +153,8 @@ def test_accelerations_are_bounded(moving):
 
 def test_shins_do_not_pass_through_one_another(moving):
     _, people, _, (centers, rotations, _) = moving
-    (start, end), radii = np.moveaxis((grown := ends_of(people, centers, rotations, SHIN))[0], -2, 0), grown[1]
+    ends, radii = ends_of(people, centers, rotations, SHIN)
+    start, end = np.moveaxis(ends, -2, 0)
     along = np.linspace(0, 1, 7)[:, None]
     left, right = (start[:, :, i, None] + along * (end - start)[:, :, i, None] for i in (0, 1))
     apart = np.linalg.norm(left[..., :, None, :] - right[..., None, :, :], axis=-1).min((-1, -2)) - radii.sum(1)[:, 0]
