@@ -25,13 +25,14 @@ RESULTS = {
     ),
     "bench": ("out/bench.json", "make bench"),
 }
+SCENES = ("out/data/few/statistics.json", "instance-depth dataset statistics out/data/few")
 NOTES = {
     "camera/color/camera_info": "calibration; without it a field of view is assumed, and metres are as good as that",
     "camera/color/image_raw": "the camera node's output and the depth node's input",
     "camera/color/image_raw/compressed": "the same as JPEG; input with `use_compressed`",
     "camera/aligned_depth_to_color/image_raw": "registered sensor depth, millimetres; input with `use_depth`",
     "simulation/depth/image": "truth of the simulated camera, metres",
-    "simulation/instances": "truth: one id a person, 0 background",
+    "simulation/instances": "truth: one lasting id an instance, 0 background",
     "simulation/camera_pose": "truth: the camera in the world",
     "depth/image": "32FC1, metres along the optical axis, NaN invalid (REP 118)",
     "depth/image/compressedDepth": "16-bit PNG, millimetres",
@@ -94,6 +95,28 @@ def allowed(setting) -> str:
     return f"{bounds} {setting.unit}".strip()
 
 
+def scenes() -> str:
+    """Of a set of simulated sequences, beside what the paper says of GID."""
+    path = FIGURES / "scenes.json"
+    made = "instance-depth simulate --split sim-train --clips 108 --out out/data/few"
+    if not path.is_file():
+        return f"Not measured yet: `{made}`, then `{SCENES[1]}`"
+    result = json.loads(path.read_text())
+    depths = list(result["all"]["objects_by_depth"])
+    lines = [f"| | videos | objects | partly hidden | {' | '.join(depths)} |", "|---" * (4 + len(depths)) + "|"]
+    gid = result["gid"]
+    lines.append(f"| GID | {gid['videos']} | {gid['average_objects']} | | {' | '.join([''] * len(depths))} |")
+    rows = {"its six activities, simulated": result["gid_activities"], "all, simulated": result["all"]}
+    rows |= {name.replace("_", " "): row for name, row in result["activities"].items()}
+    for name, row in rows.items():
+        total = sum(row["objects_by_depth"].values())
+        shares = " | ".join(f"{100 * n / total:.0f} %" for n in row["objects_by_depth"].values())
+        hidden = f"{100 * row['partly_hidden']:.0f} %"
+        lines.append(f"| {name} | {row['videos']} | {row['average_objects']:.1f} | {hidden} | {shares} |")
+    where = f"`{made}` and `{SCENES[1]}`; commit {result['commit']}, {result['date']}:"
+    return "\n".join([where, "", *lines])
+
+
 def figures() -> str:
     """One table a result; where one is not there, the command that makes it."""
     tables = {"sim-val": accuracy, "demo": demo, "demo-max": demo, "demo-simulated": demo, "bench": bench}
@@ -145,7 +168,7 @@ def bench(result: dict) -> str:
 
 def generated(text: str) -> str:
     """The README with its generated parts as they should be."""
-    for part in (topics, parameters, figures):
+    for part in (scenes, topics, parameters, figures):
         begin, end = f"<!-- {part.__name__}: made by tools/readme.py -->\n", f"<!-- end of {part.__name__} -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -160,6 +183,10 @@ def take() -> None:
     for name, (source, _) in RESULTS.items():
         if (ROOT / source).is_file():
             shutil.copy(ROOT / source, FIGURES / f"{name}.json")
+    few = (ROOT / SCENES[0]).parent
+    if (few / "statistics.json").is_file():
+        shutil.copy(few / "statistics.json", FIGURES / "scenes.json")
+        shutil.copy(few / "statistics.png", ROOT / "docs" / "statistics.png")
 
 
 def main(arguments: list[str]) -> int:
