@@ -3,10 +3,10 @@
 import numpy as np
 
 from instance_depth_ros.simulation import activities
+from instance_depth_ros.simulation.actors.people import JOINTS
 from instance_depth_ros.simulation.filming import Shot
-from instance_depth_ros.simulation.people import JOINTS
 from instance_depth_ros.simulation.scene import Scene
-from instance_depth_ros.simulation.stage import Stage
+from instance_depth_ros.simulation.sets.stage import Stage
 from instance_depth_ros.simulation.world import BALL, PERSON, VEHICLE, World
 
 WALKER = (

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from instance_depth_ros.simulation import activities
-from instance_depth_ros.simulation.animals import Animals
-from instance_depth_ros.simulation.bodies import BELLY, CHEST, FOOT, GEOMS, NOSE, RUMP
-from instance_depth_ros.simulation.script import Script
-from instance_depth_ros.simulation.species import SPECIES
-from instance_depth_ros.simulation.stage import Stage
-from instance_depth_ros.simulation.vehicles import KINDS, Vehicles, grips
+from instance_depth_ros.simulation.actors.animals import Animals
+from instance_depth_ros.simulation.actors.bodies import BELLY, CHEST, FOOT, GEOMS, NOSE, RUMP
+from instance_depth_ros.simulation.actors.script import Script
+from instance_depth_ros.simulation.actors.species import SPECIES
+from instance_depth_ros.simulation.actors.vehicles import KINDS, Vehicles, grips
+from instance_depth_ros.simulation.sets.stage import Stage
 from instance_depth_ros.simulation.world import PERSON
 
 # shoulder heights of adults, metres

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from instance_depth_ros import config
-from instance_depth_ros.simulation import activities, gestures
-from instance_depth_ros.simulation.anatomy import FOOT, SHIN, WEARS
-from instance_depth_ros.simulation.people import JOINTS, People
-from instance_depth_ros.simulation.script import Script
-from instance_depth_ros.simulation.stage import Stage
+from instance_depth_ros.simulation import activities
+from instance_depth_ros.simulation.actors import gestures
+from instance_depth_ros.simulation.actors.anatomy import FOOT, SHIN, WEARS
+from instance_depth_ros.simulation.actors.people import JOINTS, People
+from instance_depth_ros.simulation.actors.script import Script
+from instance_depth_ros.simulation.sets.stage import Stage
 from instance_depth_ros.simulation.world import BALL, RACKET
 
 ELEVATION_M, SLIP_M, THROUGH_M = 0.005, 0.03, 0.05

@@ -7,8 +7,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from instance_depth_ros.simulation import activities, courts, play
-from instance_depth_ros.simulation.balls import GRAVITY, RADIUS_M, SHUTTLE_DRAG, Path, flight
+from instance_depth_ros.simulation import activities
+from instance_depth_ros.simulation.actors import play
+from instance_depth_ros.simulation.actors.balls import GRAVITY, RADIUS_M, SHUTTLE_DRAG, Path, flight
+from instance_depth_ros.simulation.sets import courts
 from instance_depth_ros.simulation.world import BALL, PERSON, RACKET
 
 GAMES = ("basketball", "volleyball", "badminton", "table_tennis")

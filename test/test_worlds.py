@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from instance_depth_ros.simulation import activities, choreography, textures
-from instance_depth_ros.simulation.people import JOINTS, People
-from instance_depth_ros.simulation.script import Script
-from instance_depth_ros.simulation.stage import Stage, light_up
+from instance_depth_ros.simulation import activities
+from instance_depth_ros.simulation.actors import choreography
+from instance_depth_ros.simulation.actors.people import JOINTS, People
+from instance_depth_ros.simulation.actors.script import Script
+from instance_depth_ros.simulation.sets import textures
+from instance_depth_ros.simulation.sets.stage import Stage, light_up
 
 try:
     from instance_depth_ros.simulation.render import Picture, mujoco

@@ -48,7 +48,7 @@ class Film:
     @cached_property
     def about(self) -> dict:
         """What sequence.json holds."""
-        from ..simulation.people import JOINTS
+        from ..simulation.actors.people import JOINTS
 
         clip, scene = self.clip, self._scene
         return {

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .actors.people import JOINTS
 from .amodal import BOX, CAPSULE, CYLINDER, ELLIPSOID, SPHERE, Cutout, amodal_masks, visible_boxes
 from .flow import flow, flows
-from .people import JOINTS
 
 __all__ = [
     "Cutout", "Instance", "amodal_masks", "class_image", "flow", "flows", "ground_mask", "instances", "static_mask",

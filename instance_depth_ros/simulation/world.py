@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .script import Script
-from .stage import Stage
+from .actors.script import Script
+from .sets.stage import Stage
 
 PERSON, ANIMAL, BALL, RACKET, VEHICLE, OTHER = range(1, 7)  # indices into config.CLASSES
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import courts, play
-from ..balls import SHUTTLE_DRAG, Balls, Path, duration_over
-from ..clothes import team
-from ..people import People
-from ..play import Touch, beside
-from ..rackets import Rackets
+from ..actors import play
+from ..actors.balls import SHUTTLE_DRAG, Balls, Path, duration_over
+from ..actors.clothes import team
+from ..actors.people import People
+from ..actors.play import Touch, beside
+from ..actors.rackets import Rackets
+from ..sets import courts
 from ..world import Filming, World
 
 _HOLD_S, _APART_M = 3.0, 7.8

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import courts, play, possessions
-from ..balls import RADIUS_M, Balls, Path
-from ..clothes import team
-from ..people import People
-from ..play import beside
-from ..possessions import END_M, RING, Beat
+from ..actors import play, possessions
+from ..actors.balls import RADIUS_M, Balls, Path
+from ..actors.clothes import team
+from ..actors.people import People
+from ..actors.play import beside
+from ..actors.possessions import END_M, RING, Beat
+from ..sets import courts
 from ..world import Filming, World
 
 _BALL_M = RADIUS_M["basketball"]

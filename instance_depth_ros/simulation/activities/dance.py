@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import props, textures
-from ..choreography import Routine
-from ..crowd import Crowd
-from ..people import team
-from ..stage import Stage, light_up
+from ..actors.choreography import Routine
+from ..actors.crowd import Crowd
+from ..actors.people import team
+from ..sets import props, textures
+from ..sets.stage import Stage, light_up
 from ..world import Filming, World
 
 MOST = 15  # people

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import props, textures
-from ..crowd import Crowd, heading
-from ..stage import Stage, light_up
-from ..vehicles import KINDS, Vehicles
+from ..actors.crowd import Crowd, heading
+from ..actors.vehicles import KINDS, Vehicles
+from ..sets import props, textures
+from ..sets.stage import Stage, light_up
 from ..world import Filming, World
 
 MAST = Filming({"mast": 1.0}, (12.0, 30.0), None, ("mast_30", "mast_45"))

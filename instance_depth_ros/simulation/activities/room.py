@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import props, textures
-from ..crowd import Crowd
-from ..stage import Stage, light_up
+from ..actors.crowd import Crowd
+from ..sets import props, textures
+from ..sets.stage import Stage, light_up
 from ..world import Filming, World
 
 

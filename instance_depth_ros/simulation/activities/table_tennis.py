@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import courts, play
-from ..balls import RADIUS_M, Balls, Path
-from ..clothes import team
-from ..people import People
-from ..play import Touch, beside
-from ..rackets import Rackets
+from ..actors import play
+from ..actors.balls import RADIUS_M, Balls, Path
+from ..actors.clothes import team
+from ..actors.people import People
+from ..actors.play import Touch, beside
+from ..actors.rackets import Rackets
+from ..sets import courts
 from ..world import Filming, World
 
 _RALLIES, _HOLD_S, _SERVE_S = 2, 2.6, 1.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import props, textures
-from ..crowd import Crowd, heading
-from ..stage import Stage
+from ..actors.crowd import Crowd, heading
+from ..sets import props, textures
+from ..sets.stage import Stage
 from ..world import World
 from . import dance, plaza, room
 

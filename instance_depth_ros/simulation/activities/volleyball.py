@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import courts, play
-from ..balls import RADIUS_M, Balls, Path, duration_over
-from ..clothes import team
-from ..people import People
-from ..play import Touch, beside, both_hands
+from ..actors import play
+from ..actors.balls import RADIUS_M, Balls, Path, duration_over
+from ..actors.clothes import team
+from ..actors.people import People
+from ..actors.play import Touch, beside, both_hands
+from ..sets import courts
 from ..world import Filming, World
 
 _BALL_M = RADIUS_M["volleyball"]

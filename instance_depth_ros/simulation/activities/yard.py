@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import pens, props, textures
-from ..crowd import Crowd, heading
-from ..loads import Loads
-from ..people import People
-from ..stage import Stage, light_up
-from ..vehicles import KINDS, Vehicles, grips
+from ..actors.crowd import Crowd, heading
+from ..actors.loads import Loads
+from ..actors.people import People
+from ..actors.vehicles import KINDS, Vehicles, grips
+from ..sets import pens, props, textures
+from ..sets.stage import Stage, light_up
 from ..world import Filming, World
 
 MOUNTS = {"robot": 0.35, "hand": 0.25, "tripod": 0.25, "mast": 0.15}

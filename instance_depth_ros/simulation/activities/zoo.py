@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import gestures, pens, props, textures
-from ..animals import Animals
-from ..crowd import Crowd
-from ..people import People
-from ..species import SPECIES
-from ..stage import Stage, light_up
+from ..actors import gestures
+from ..actors.animals import Animals
+from ..actors.crowd import Crowd
+from ..actors.people import People
+from ..actors.species import SPECIES
+from ..sets import pens, props, textures
+from ..sets.stage import Stage, light_up
 from ..world import Filming, World
 
 # who lives together, how many, and whether keepers go in to them

@@ -102,7 +102,7 @@ class Stage:
 
     def compile(self, width: int, height: int, shadow_reach_m: float, haze_m: float):
         """The mujoco.MjModel, its textures filled in."""
-        from .render import mujoco
+        from ..render import mujoco
 
         ambient, diffuse = self.headlight
         model = mujoco.MjModel.from_xml_string(f"""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from . import textures
-from .stage import Stage
+from ..sets import textures
+from ..sets.stage import Stage
 
 _SIZE = 128
 

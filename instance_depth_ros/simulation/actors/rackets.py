@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import textures
+from ..sets import textures
+from ..sets.stage import Stage
+from ..world import RACKET
 from .gestures import Targets
 from .people import People
 from .play import beside
-from .stage import Stage
-from .world import RACKET
 
 # From the hand to the middle of the head. BWF: at most 0.68 m long, head 0.29 x 0.23 m. A usual bat: 0.26 m.
 REACH_M = {"badminton": 0.44, "table_tennis": 0.13}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..world import World
 from . import props, textures
 from .stage import Stage, light_up
-from .world import World
 
 # length, width (metres): FIBA, BWF (doubles), FIVB
 SIZES_M = {"basketball": (28.0, 15.0), "badminton": (13.4, 6.1), "volleyball": (18.0, 9.0)}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..world import World
 from . import gestures
 from .balls import GRAVITY, Path
 from .people import People
 from .script import Script
-from .world import World
 
 
 @dataclass

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import textures
+from ..sets import textures
+from ..sets.stage import Stage
+from ..world import OTHER
 from .people import People
-from .stage import Stage
-from .world import OTHER
 
 
 class Loads:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import courts
+from ..sets import courts
 from .script import Script
 
 END_M = courts.SIZES_M["basketball"][0] / 2

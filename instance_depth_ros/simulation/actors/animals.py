@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..sets.stage import Stage
+from ..world import ANIMAL
 from . import bodies as shape
 from . import furs
 from .bodies import GEOMS, Bodies
@@ -11,8 +13,6 @@ from .courses import Course
 from .footfalls import Footfalls
 from .script import RATE_HZ, Loop, Script, smooth
 from .species import SPECIES
-from .stage import Stage
-from .world import ANIMAL
 
 _UP = np.array([0.0, 0.0, 1.0])
 _END, _SIDE = np.array([1, 1, -1, -1]), np.array([1, -1, 1, -1])  # of the legs: front or hind, left or right

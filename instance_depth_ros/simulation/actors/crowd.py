@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..world import World
 from .people import People
-from .world import World
 
 Act = Callable[[People, int], None]
 

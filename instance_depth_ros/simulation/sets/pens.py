@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..world import World
 from . import props, textures
 from .stage import Stage
-from .world import World
 
 
 def paint(stage: Stage, rng, hue=(0, 1), saturation=(0, 0.4), value=(0.2, 0.8), **more) -> str:

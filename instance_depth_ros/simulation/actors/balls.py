@@ -8,9 +8,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from . import textures
-from .stage import Stage
-from .world import BALL
+from ..sets import textures
+from ..sets.stage import Stage
+from ..world import BALL
 
 GRAVITY = 9.81
 # radii, metres: FIBA size 7, FIVB, ITTF; of a shuttle the cork (BWF: 25 to 28 mm across)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import textures
-from .stage import Stage
+from ..sets import textures
+from ..sets.stage import Stage
 
 _PRINTS = 8
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import textures
+from ..sets import textures
+from ..sets.stage import Stage
+from ..world import VEHICLE
 from .courses import Course
-from .stage import Stage
-from .world import VEHICLE
 
 _UPRIGHT_WHEEL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # a cylinder's axis across the vehicle
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..sets.stage import Stage
 from .anatomy import (
     ANKLE,
     CHEST,
@@ -23,7 +24,6 @@ from .anatomy import (
 from .clothes import Wardrobe, team
 from .gestures import CHANNELS, Channels, Jumps, Targets
 from .script import Loop, Script, smooth
-from .stage import Stage
 from .steps import Footsteps, ease, running
 
 __all__ = ["CHANNELS", "JOINTS", "RESTS", "People", "team"]

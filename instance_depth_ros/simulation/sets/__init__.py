@@ -1,0 +1,1 @@
+"""What stands still: surfaces, furniture, courts, pens, light."""
