@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import cv2
 import numpy as np
 
-if not os.environ.get("DISPLAY"):
-    os.environ.setdefault("MUJOCO_GL", "egl")
+if not os.environ.get("DISPLAY") and "MUJOCO_GL" not in os.environ:
+    if "mujoco" in sys.modules:  # it would abort the process
+        raise RuntimeError("mujoco was imported before the simulation, without a display: set MUJOCO_GL=egl before that")
+    os.environ["MUJOCO_GL"] = "egl"
 try:
     import mujoco
     from mujoco.gl_context import GLContext
