@@ -9,7 +9,7 @@ import numpy as np
 from ..geometry import Intrinsics
 from . import paths
 from .render import mujoco
-from .world import BALL, RACKET
+from .world import ANIMAL, BALL, RACKET
 
 _TRIES = 40
 _CLEAR_M = 0.55  # of any thing, at the camera
@@ -33,12 +33,14 @@ def choose(scene, rng: np.random.Generator) -> Shot:
     actors = ~np.isin(scene.classes, (BALL, RACKET))
     times = np.linspace(0, scene.window_s, 4)
     moments = [_instances(scene, time_s)[actors] for time_s in times]
+    # who goes to a zoo looks at the animals
+    counts = np.where(scene.classes[actors] == ANIMAL, 2.0, 1.0)
     moving = _moving(scene)
     shots = [_candidate(scene, rng, moments[0]) for _ in range(_TRIES)]
     # not always the very best: views of a scene shall differ
     luck = rng.uniform(0.7, 1.0, _TRIES)
     worth = [
-        luck[i] * _seen(scene, shot, times, moments) if _free(scene, shot.path, moving) else -1.0
+        luck[i] * _seen(scene, shot, times, moments, counts) if _free(scene, shot.path, moving) else -1.0
         for i, shot in enumerate(shots)
     ]
     return shots[int(np.argmax(worth))]
@@ -99,10 +101,10 @@ def _moving(scene) -> tuple[np.ndarray, np.ndarray]:
     return times, np.stack(places)
 
 
-def _seen(scene, shot: Shot, times, moments) -> float:
+def _seen(scene, shot: Shot, times, moments, counts) -> float:
     """How many actors are in the picture, large enough and not behind something that stands there, on average.
 
-    Those nearer or farther than the plan asks count a third.
+    counts: (actors,) what each counts; those nearer or farther than the plan asks count a third of it.
     """
     lens, (least, most), seen = shot.intrinsics, scene.world.filming.distance_m, 0.0
     for time_s, places in zip(times, moments, strict=True):
@@ -111,7 +113,7 @@ def _seen(scene, shot: Shot, times, moments) -> float:
         depth_m = np.maximum(local[:, 2], 1e-3)
         off = np.abs(local[:, :2]) * lens.fx / depth_m[:, None] / [lens.width, lens.height]
         inside = (local[:, 2] > 1.0) & (off < 0.47).all(1) & (lens.fy * 1.7 / depth_m > 0.07 * lens.height)
-        weight = np.where((depth_m > 0.75 * least) & (depth_m < most + 0.5), 1.0, 1 / 3)
+        weight = counts * np.where((depth_m > 0.75 * least) & (depth_m < most + 0.5), 1, 1 / 3)
         seen += sum(weight[i] for i in np.flatnonzero(inside) if _ray(scene, pose[:3, 3], places[i] - pose[:3, 3]) >= 1)
     return seen / len(times)
 
