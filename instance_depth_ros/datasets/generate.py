@@ -38,7 +38,7 @@ def main(args: Namespace) -> int:
     """args: activity, split or sheet; out, without, preview, workers; clips and those of ONE, None if not given."""
     out = Path(args.out)
     if args.sheet:
-        print(f"written: {contact_sheet(out / 'activities.jpg')}")
+        print(f"written: {contact_sheet(out / 'activities.jpg', args.seed or 0)}")
         return 0
     layers = tuple(name for name, layer in LAYERS.items() if layer.folder not in args.without)
     failed = write(_clips(args), out, layers, args.workers, args.preview)
