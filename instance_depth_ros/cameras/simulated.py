@@ -14,9 +14,7 @@ from .base import CameraError
 from .source import Recording
 
 FPS = 10.0
-# Long enough that the camera's place suits all who pass it in a demo.
-WINDOW_S = 30.0
-VIEWS = 6
+VIEWS = 16
 
 
 @dataclass
@@ -50,10 +48,12 @@ class SimulatedCamera(Recording):
     def _play(self) -> Iterator[tuple[np.ndarray, float]]:
         settings = self.settings
         try:
+            from ..simulation.actors.script import LOOP_S
             from ..simulation.scene import Scene
             from ..simulation.sensor import SENSORS
 
-            scene = Scene(settings.activity, settings.seed, "test", settings.width, settings.height, window_s=WINDOW_S)
+            # nobody ever walks into the camera
+            scene = Scene(settings.activity, settings.seed, "test", settings.width, settings.height, window_s=LOOP_S)
         except RuntimeError as error:
             raise CameraError(f"camera simulated: {error}") from error
         step_s = 1 / (settings.fps or FPS)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from argparse import Namespace
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +138,10 @@ def main(args: Namespace) -> int:
         raise ValueError(f"'{settings.weights}' gives relative disparity; metres are judged here, take metric weights")
     clips, evaluation = open_split(args.data, args.folder), Evaluation(estimator, args.without_memory)
     for number, footage in enumerate(clips, 1):
-        figures = "  ".join(f"{k} {_cell(v).strip()}" for k, v in evaluation.clip(footage, settings.frames).items())
+        with closing(footage):
+            scores = evaluation.clip(footage, settings.frames)
+        figures = "  ".join(f"{key} {_cell(value).strip()}" for key, value in scores.items())
         print(f"{number:3}/{len(clips)}  {footage.about['name']:20}  {figures}", flush=True)
-        footage.close()
     result = evaluation.result() | {
         "renderer": clips[0].about["renderer"],
         "weights": settings.weights,

@@ -11,7 +11,7 @@ from . import paths
 from .render import mujoco
 from .world import ANIMAL, BALL, RACKET
 
-_TRIES = 40
+_TRIES, _ROUNDS = 40, 5
 _CLEAR_M = 0.55  # of any thing, at the camera
 _APART_M = 0.8  # of any actor
 
@@ -36,14 +36,23 @@ def choose(scene, rng: np.random.Generator) -> Shot:
     # who goes to a zoo looks at the animals
     counts = np.where(scene.classes[actors] == ANIMAL, 2.0, 1.0)
     moving = _moving(scene)
-    shots = [_candidate(scene, rng, moments[0]) for _ in range(_TRIES)]
-    # not always the very best: views of a scene shall differ
-    luck = rng.uniform(0.7, 1.0, _TRIES)
-    worth = [
-        luck[i] * _seen(scene, shot, times, moments, counts) if _free(scene, shot.path, moving) else -1.0
-        for i, shot in enumerate(shots)
-    ]
-    return shots[int(np.argmax(worth))]
+    for _ in range(_ROUNDS):
+        # what carries the camera and its lens are given: else those that see most would always be chosen
+        mount, lens = _mount(rng, scene.world.filming), str(rng.choice(scene.world.filming.lenses))
+        shots = [_candidate(scene, rng, moments[0], mount, lens) for _ in range(_TRIES)]
+        # not always the very best: views of a scene shall differ
+        luck = rng.uniform(0.7, 1.0, _TRIES)
+        worth = [
+            luck[i] * _seen(scene, shot, times, moments, counts) if _free(scene, shot.path, moving) else -1.0
+            for i, shot in enumerate(shots)
+        ]
+        if max(worth) > 0:
+            return shots[int(np.argmax(worth))]
+    raise RuntimeError(f"{scene.activity} {scene.seed} has no free place for a camera: take another seed")
+
+
+def _mount(rng, plan) -> str:
+    return str(rng.choice(list(plan.mounts), p=np.array(list(plan.mounts.values())) / sum(plan.mounts.values())))
 
 
 def _carried(scene, rng) -> Shot:
@@ -56,10 +65,8 @@ def _tolerance(rng) -> float:
     return 1 + rng.uniform(-paths.LENS_TOLERANCE, paths.LENS_TOLERANCE)
 
 
-def _candidate(scene, rng, actors: np.ndarray) -> Shot:
+def _candidate(scene, rng, actors: np.ndarray, mount: str, name: str) -> Shot:
     world, plan = scene.world, scene.world.filming
-    mount = str(rng.choice(list(plan.mounts), p=np.array(list(plan.mounts.values())) / sum(plan.mounts.values())))
-    name = str(rng.choice(plan.lenses))
     intrinsics = paths.lens(name, scene.width, scene.height, _tolerance(rng))
     height_m = rng.uniform(*(plan.height_m or paths.MOUNTS[mount]))
     if world.ceiling_m:
@@ -92,8 +99,8 @@ def _instances(scene, time_s: float) -> np.ndarray:
 
 
 def _moving(scene) -> tuple[np.ndarray, np.ndarray]:
-    """(times,) and (times, shapes, 3): every shape of every actor over the window, twice a second."""
-    times = np.linspace(0, scene.window_s, int(2 * scene.window_s) + 1)
+    """(times,) and (times, shapes, 3): every shape of every actor over the window, three times a second."""
+    times = np.linspace(0, scene.window_s, int(3 * scene.window_s) + 1)
     places = []
     for time_s in times:
         scene.arrange(time_s)
@@ -126,7 +133,7 @@ def _free(scene, path: paths.CameraPath, moving) -> bool:
     if places.size and np.linalg.norm(places - camera[:, None], axis=-1).min() < _APART_M:
         return False
     around = [np.array([np.cos(a), np.sin(a), 0.5 * (i % 4) - 0.75]) for i, a in enumerate(np.arange(0, 12.4, 0.7))]
-    ends = camera[:: max(len(camera) // 4, 1)] if path.drive_rate else camera[:1]
+    ends = camera[:: len(camera) // 4] if path.drive_rate else camera[:1]
     return all(_ray(scene, end, direction) > _CLEAR_M for end in ends for direction in around)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 if not os.environ.get("DISPLAY") and "MUJOCO_GL" not in os.environ:
     if "mujoco" in sys.modules:  # it would abort the process
-        raise RuntimeError("mujoco was imported before the simulation, without a display: set MUJOCO_GL=egl before that")
+        raise RuntimeError("mujoco was imported before the simulation, without a display: set MUJOCO_GL=egl first")
     os.environ["MUJOCO_GL"] = "egl"
 try:
     import mujoco

@@ -78,7 +78,8 @@ class Scene:
         world = self.world
         self.model = world.stage.compile(width * oversample, height * oversample, world.shadow_reach_m, world.haze_m)
         self.picture = Picture(self.model, width, height, oversample, world.shadows, world.haze_m > 0)
-        self._state = hashlib.sha256(world.stage.signature())
+        # pictures of materials follow from the numbers drawn: as many, from the same seed
+        self._state = hashlib.sha256(world.stage.signature() + repr(rng.bit_generator.state).encode())
         self.look(view)
 
     def _dress(self, troupe: Troupe, rng) -> slice:

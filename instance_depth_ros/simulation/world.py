@@ -13,6 +13,9 @@ from .sets.stage import Stage
 
 PERSON, ANIMAL, BALL, RACKET, VEHICLE, OTHER = range(1, 7)  # indices into config.CLASSES
 
+# The wide Kinect sees depth to 2.9 m alone: seldom a group.
+LENSES = (*("d455_color", "d455_depth", "kinect_color", "kinect_narrow") * 3, "kinect_wide", "phone", "phone")
+
 
 class Troupe(Protocol):
     """Instances of one class. Each owns a run of the stage's moving geoms, all of them in the order of dress()."""
@@ -33,7 +36,7 @@ class Troupe(Protocol):
 
 @dataclass
 class Filming:
-    """Where cameras stand: how often each mount of paths.MOUNTS, how far from the action, through which lenses.
+    """Where cameras stand: how often each mount of paths.MOUNTS, how far from the action, through one of which lenses.
 
     distance_m, height_m: (least, most); of the action, and of most actors; height_m None: that of the mount.
     focus: time_s -> (2,) where the action is; None: among the actors.
@@ -42,7 +45,7 @@ class Filming:
     mounts: dict[str, float] = field(default_factory=lambda: {"hand": 0.4, "tripod": 0.35, "robot": 0.25})
     distance_m: tuple[float, float] = (4.0, 7.5)
     height_m: tuple[float, float] | None = None
-    lenses: tuple[str, ...] = ("d455_color", "d455_depth", "kinect_color", "kinect_narrow", "kinect_wide", "phone")
+    lenses: tuple[str, ...] = LENSES
     focus: Callable[[float], np.ndarray] | None = None
 
 

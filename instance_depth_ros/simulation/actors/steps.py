@@ -44,8 +44,8 @@ class Footsteps:
             walk.uncross(*pair)
             feet += [_rolls(rows, stature_m[i]) for rows in pair]
         self._phase = np.stack(phases)
-        longest = max(len(foot) for foot in feet)
-        # beyond the last stance nothing happens
+        # beyond the last stance nothing happens, and it is asked for
+        longest = 1 + max(len(foot) for foot in feet)
         feet = [np.concatenate([f, np.tile(_LATER, (longest - len(f), 1))]) for f in feet]
         table = np.stack(feet).reshape(len(actors), 2, longest, -1)
         self._times, self._table = table[..., OFF].copy(), table
