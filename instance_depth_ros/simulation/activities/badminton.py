@@ -30,7 +30,7 @@ def build(rng) -> World:
     """Courts of 13.4 x 6.1 m side by side, with those who wait between and beside them."""
     total = play.headcount(rng, 2)
     sides = _sides(rng, total)
-    half_width = 6.5 if len(sides) == 1 else 10.4
+    half_width = 7.1 if len(sides) == 1 else 11.0
     world = courts.venue(rng, (9.0, half_width), outdoors_share=0.25)
     middles = [0.0] if len(sides) == 1 else [-_APART_M / 2, _APART_M / 2]
     games, first = [], 0
@@ -42,13 +42,13 @@ def build(rng) -> World:
         first += 2 * each
     side = rng.choice([-1, 1])
     edge = middles[0] - 4.0 if side < 0 else middles[-1] + 4.0
-    lines = [((-3.5, edge), (3.5, edge)), ((-3.0, edge + 0.6 * side), (3.0, edge + 0.6 * side))]
-    lane = ((-3.0, edge + 1.15 * side), (3.0, edge + 1.15 * side))
+    near, far = ((-4.0, edge), (4.0, edge)), ((-3.5, -edge), (3.5, -edge))
+    lane = ((-3.5, edge + 0.75 * side), (3.5, edge + 0.75 * side))
     focus = np.array([0.0, rng.choice(middles) + side * 0.8])
-    bench = np.array([rng.choice([-1, 1]) * 2.5, edge + 1.9 * side])
+    bench = np.array([rng.choice([-1, 1]) * 2.5, edge + 2.45 * side])
     world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
-    world.taken += [(bench[0] + along, bench[1], 0.4) for along in (-0.6, 0.0, 0.6)]
-    others = play.Bystanders(rng, world, total - first, lines, lane, focus)
+    world.taken += courts.kept_for(bench, -side * np.pi / 2)
+    others = play.Bystanders(rng, world, total - first, [near, near, far], lane, focus)
     world.script.settle(world.taken, world.half - 0.3)
     dress = [outfit for each in sides for _ in range(2) for outfit in team(rng, each)] + [None] * (total - first)
     people = People(rng, world.script, list(range(world.script.count)), dress=dress)

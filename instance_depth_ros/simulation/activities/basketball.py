@@ -30,11 +30,11 @@ def build(rng) -> World:
     beats = possessions.plan(rng, each, world.script.period_s)
     times, places = np.array([beat.time_s for beat in beats]), np.array([beat.places for beat in beats])
     for player in range(2 * each):
-        world.script.walk(times, places[:, player], 0.43, possessions.faces(world.script, beats, player))
+        world.script.walk(times, places[:, player], 0.56, possessions.faces(world.script, beats, player))
     side = rng.choice([-1, 1])
     bench = np.array([_CENTER[0] + rng.uniform(-1, 1.5), side * 6.2])
     world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
-    world.taken += [(bench[0] + x, bench[1], 0.4) for x in (-0.6, 0.0, 0.6)]
+    world.taken += courts.kept_for(bench, -side * np.pi / 2)
     x, y = END_M + 0.8, 5.0
     lines = [((x, -y), (x, -1.2)), ((x, 1.2), (x, y)), ((6.5, -side * 5.4), (11, -side * 5.4)), ((4.2, -3), (4.6, 3))]
     lane = ((x + 0.7, 1.6 * side), (x + 0.7, 6.0 * side))

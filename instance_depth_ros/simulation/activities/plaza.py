@@ -128,7 +128,8 @@ def _road(world: World, rng, crowd_m: float) -> tuple[np.ndarray, float]:
     look = world.stage.material(image=image, period_m=period)
     world.stage.box((*(middle + 2 * heading(angle)), 0.008), (110, 7.5, 0.008), look, along, ground=True)
     for side in (-5.6, 9.6):
-        world.stage.box((*(middle + side * heading(angle)), 0.05), (110, 0.1, 0.05), kerb, along)
+        # as far as where cars turn
+        world.stage.box((*(middle + side * heading(angle)), 0.05), (53, 0.1, 0.05), kerb, along)
     for step in np.arange(-60, 61, 6.0):
         world.stage.box((*(middle + step * heading(along)), 0.009), (1.5, 0.06, 0.009), white, along, ground=True)
     return middle, along

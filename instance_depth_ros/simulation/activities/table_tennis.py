@@ -34,10 +34,10 @@ def build(rng) -> World:
         world.taken += [(middle[0] + x, middle[1], 0.8) for x in (-0.7, 0.0, 0.7)]
         if index < playing:
             games.append(_Game(rng, world, 2 * index, middle))
-    _surround(rng, world)
-    x, y = half - (1.2, 2.0)
-    lines, lane = [((-x, -y), (x, -y)), ((-x, y), (x, y))], ((-4, y + 0.75), (4, y + 0.75))
-    others = play.Bystanders(rng, world, total - 2 * playing, lines, lane, np.zeros(2))
+    side = _surround(rng, world)
+    x, y = half - (1.6, 2.0)
+    lines, lane = [((-x, -y), (x, -y)), ((-x, y), (x, y))], np.array([(-0.8 * x, y + 0.75), (0.8 * x, y + 0.75)])
+    others = play.Bystanders(rng, world, total - 2 * playing, lines, -side * lane, np.zeros(2))
     world.script.settle(world.taken, world.half - 0.3)
     dress = (team(rng, playing) + team(rng, playing)) if rng.random() < 0.5 else [None] * (2 * playing)
     dress += [None] * (total - 2 * playing)
@@ -66,16 +66,18 @@ def _rows(rng, tables: int) -> np.ndarray:
     return middles[np.argsort(np.linalg.norm(middles, axis=1), kind="stable")]
 
 
-def _surround(rng, world: World) -> None:
-    """Barriers at the ends, a bench at a side."""
+def _surround(rng, world: World) -> int:
+    """Barriers at the ends, a bench at a side: that of y > 0 (1) or y < 0 (-1)."""
     x, y = world.half - (0.7, 0.5)
     for side in (-1, 1):
         for along in np.arange(-y + 0.7, y - 0.7, 1.5):
             if rng.random() < 0.6:
                 courts.barrier(world.stage, rng, (side * x, along), (side * x, along + 1.4))
+                world.taken += [(side * x, along + share, 0.25) for share in (0.0, 0.35, 0.7, 1.05, 1.4)]
     side, middle = rng.choice([-1, 1]), rng.uniform(-1.5, 1.5)
     world.seats += courts.bench(world.stage, rng, np.array([middle, side * y]), -side * np.pi / 2)
-    world.taken += [(middle + along, side * y, 0.4) for along in (-0.6, 0.0, 0.6)]
+    world.taken += courts.kept_for((middle, side * y), -side * np.pi / 2)
+    return side
 
 
 class _Game:

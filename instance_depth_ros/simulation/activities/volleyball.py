@@ -30,7 +30,7 @@ def build(rng) -> World:
     courts.court(world, rng, "volleyball")
     net_m = float(rng.choice([2.24, 2.43]))
     courts.net(world.stage, rng, (0, 0), 5.0, net_m, 1.0)
-    world.taken += [(0, -5, 0.15), (0, 5, 0.15)]
+    world.taken += [(0, -5, 0.6), (0, 5, 0.6)]
     total = play.headcount(rng, 4)
     each = int(np.clip((total - rng.integers(0, 5)) // 2, 2, 6))
     bases = _formation(rng, each)
@@ -40,13 +40,12 @@ def build(rng) -> World:
     for player, base in enumerate(bases):
         stops = play.stops(player, touches + blocks, _stance, lambda at: play.over_net(np.sign(at[0]), at[1]))
         way = play.waypoints(rng, world.script.period_s, stops, base)
-        world.script.walk(*way, 0.42, play.over_net(np.sign(base[0]), ball_y))
+        world.script.walk(*way, 0.47, play.over_net(np.sign(base[0]), ball_y))
     side = rng.choice([-1, 1])
-    bench = np.array([rng.choice([-1, 1]) * 2.5, side * 7.2])
+    bench = np.array([rng.choice([-1, 1]) * 2.5, side * 7.3])
     world.seats += courts.bench(world.stage, rng, bench, -side * np.pi / 2)
-    world.taken += [(bench[0] + x, bench[1], 0.4) for x in (-0.6, 0.0, 0.6)]
-    lines = [((-4, side * 5.4), (4, side * 5.4)), ((-3, side * 5.8), (3, side * 5.8))]
-    lane = ((-3.5, side * 6.4), (3.5, side * 6.4))
+    world.taken += courts.kept_for(bench, -side * np.pi / 2)
+    lines, lane = [((-4, side * 5.3), (4, side * 5.3))], ((-3.5, side * 6.0), (3.5, side * 6.0))
     focus = np.array([rng.uniform(-1.2, 1.2), side * 1.5])
     others = play.Bystanders(rng, world, total - 2 * each, lines, lane, focus)
     world.script.settle(world.taken, world.half - 0.3)

@@ -130,7 +130,7 @@ def formation(name: str, count: int, gap_m: float) -> np.ndarray:
         places = np.stack([1.25 * np.cos(angle), -0.9 * np.sin(angle)], -1) * gap_m * count / np.pi
     elif name == "pairs":
         pair, columns = i // 2, int(np.ceil(np.sqrt(count / 2)))
-        across = (pair % columns) * 2.0 * gap_m + np.where(i % 2, 0.42, -0.42) * gap_m
+        across = (pair % columns) * 2.0 * gap_m + np.where(i % 2, 0.48, -0.48) * gap_m
         places = np.stack([across, -(pair // columns) * 1.3 * gap_m], -1)
     else:
         places = np.stack([np.where(i % 2, 0.9, -0.9) * gap_m, -(i // 2) * gap_m], -1)

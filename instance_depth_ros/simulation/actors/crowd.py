@@ -98,7 +98,8 @@ class Crowd:
         """Someone who stands at a thing and reaches for what is on it; False where there is none."""
         for x, y, radius in (self.world.taken[i] for i in self.rng.permutation(len(self.world.taken))):
             angle = self.rng.uniform(0, 2 * np.pi)
-            place = np.array([x, y]) + (radius + 0.4) * heading(angle)
+            # an arm's length off, so that hands reach the thing and not into it
+            place = np.array([x, y]) + (radius + 0.55) * heading(angle)
             if radius > 0.4 and self._inside(place) and self.world.free(place, 0.35):
                 self.stand(place, angle + np.pi, self._handle(place, angle + np.pi, reach_m))
                 return True
@@ -237,8 +238,8 @@ class Crowd:
             while time_s < self.world.script.period_s - 6:
                 keys = time_s + np.array([0, 0.7, 1.8, 2.5])
                 if rng.random() < 0.3:
-                    people.act(person, keys, lean=[0, 0.8, 0.7, 0], crouch_m=[0, 0.25, 0.2, 0], nod=[0, 0.2, 0.2, 0],
-                               lift_l=[0, 0.9, 0.8, 0], lift_r=[0, 0.8, 0.9, 0])  # fmt: skip
+                    people.act(person, keys, lean=[0, 0.7, 0.65, 0], crouch_m=[0, 0.25, 0.2, 0], nod=[0, 0.2, 0.2, 0],
+                               lift_l=[0, 0.6, 0.55, 0], lift_r=[0, 0.55, 0.6, 0])  # fmt: skip
                 else:
                     there = place + reach_m * heading(facing + rng.uniform(-0.5, 0.5))
                     points = np.array([[*there, rng.uniform(0.8, 1.5)]] * 2) + rng.normal(0, 0.06, (2, 3))

@@ -221,7 +221,7 @@ class People:
         )
         lift = _pair(told, "lift") + swing + 0.02 * idle[:, :2]
         bent = _pair(told, "elbow") + (1.1 * gait.run * self._swing)[:, None] + 0.35 * swing.clip(0)
-        roll = _pair(told, "roll") + 0.25 * gait.run[:, None]
+        roll = _pair(told, "roll") + (0.25 * gait.run * self._swing)[:, None]
         points, weights = (part.reshape(self.count, 2, *part.shape[1:]) for part in self._hands.at(time_s))
         arms = self.body.arms(trunk, lift, _pair(told, "spread"), bent, roll, points, weights)
         centers, rotations = self.body.geoms(trunk, legs, arms)

@@ -155,23 +155,30 @@ class Bystanders:
         self._rng, script, most = rng, world.script, min(len(world.seats), count // 2)
         taken = [world.seats[i] for i in rng.permutation(len(world.seats))[: rng.integers(0, most + 1)]]
         self._seated = [script.stand((x, y), facing) for x, y, facing in taken]
-        places, first = [], script.count
-        for _ in range(count - len(taken)):
-            if rng.random() < 0.25:
-                script.walk(*self._stroll(np.asarray(lane, float), script.period_s), 0.38)
-                continue
+        places, first, (start, end) = [], script.count, np.asarray(lane, float)
+        strollers = min(int(rng.binomial(count - len(taken), 0.25)), 2)
+        for share in np.arange(strollers) / max(strollers, 1):
+            # each has a part of the lane, where he meets nobody
+            part = start + np.array([[share], [share + 1 / strollers]]) * (end - start)
+            script.walk(*self._stroll(part, script.period_s), 0.38)
+        for _ in range(count - len(taken) - strollers):
             places.append(self._free_place(world, lines, places))
             ahead = focus - places[-1]
             script.stand(places[-1], np.arctan2(ahead[1], ahead[0]) + rng.normal(0, 0.2))
         self.standing = list(range(first, script.count))
 
     def _free_place(self, world: World, lines, taken) -> np.ndarray:
+        """One 0.95 m from the others, or after many tries the one farthest from them."""
+        best, widest = None, -1.0
         for _ in range(200):
             a, b = (np.asarray(end, float) for end in lines[self._rng.integers(len(lines))])
             place = a + self._rng.uniform(0, 1) * (b - a) + self._rng.normal(0, 0.1, 2)
-            if all(np.linalg.norm(place - other) > 0.95 for other in taken) and world.free(place, 0.3):
+            gap = min((np.linalg.norm(place - other) for other in taken), default=9.0)
+            if gap > widest and world.free(place, 0.3):
+                best, widest = place, gap
+            if widest > 0.95:
                 break
-        return place
+        return best
 
     def _stroll(self, lane, period_s: float):
         """Twice to and fro, with rests."""

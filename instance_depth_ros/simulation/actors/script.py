@@ -212,7 +212,8 @@ class _Crowd:
         apart, distance, depth = self._gaps(a, b, t)
         out = apart / distance[:, None]
         if slide:
-            velocity = smooth(_velocity(self.places), 0.2)
+            velocity = np.zeros_like(self.places)
+            velocity[self.moves] = smooth(_velocity(self.places[self.moves]), 0.2)
             relative = velocity[a, t] - velocity[b, t]
             speed = np.linalg.norm(relative, axis=-1)
             across = np.stack([-relative[:, 1], relative[:, 0]], -1) / np.maximum(speed, 1e-6)[:, None]
@@ -232,7 +233,7 @@ class _Crowd:
         if self.half is not None:
             room = np.maximum(self.half - self.radii[:, None], 0.05)[:, None]
             total += np.clip(self.places, -room, room) - self.places
-        self.places[self.moves] += smooth(1.5 * total, 0.4)[self.moves]
+        self.places[self.moves] += smooth(1.5 * total[self.moves], 0.4)
 
     def deepest(self) -> float:
         a, b, t = self._close()

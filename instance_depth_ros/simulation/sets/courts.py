@@ -207,3 +207,10 @@ def bench(stage: Stage, rng, place, facing: float, seats: int = 3) -> list[tuple
         stage.box((*(place + side * along), 0.2), (0.15, 0.03, 0.2), look, facing)
     spots = (np.arange(seats) - (seats - 1) / 2) * 0.62
     return [(*(np.asarray(place) + s * along + 0.02 * ahead), facing) for s in spots]
+
+
+def kept_for(place, facing: float) -> list[tuple[float, float, float]]:
+    """Discs (x, y, radius) for World.taken: such a bench, and the knees and feet before it."""
+    ahead, along = np.array([np.cos(facing), np.sin(facing)]), np.array([-np.sin(facing), np.cos(facing)])
+    spots = [along * s + ahead * a for a in (0.0, 0.45) for s in (-0.62, 0.0, 0.62)]
+    return [(*(np.asarray(place) + spot), 0.4) for spot in spots]

@@ -100,7 +100,7 @@ def table(stage: Stage, rng, place, seats: list) -> None:
             leg = _beside(place, yaw, x * (half[0] - 0.05), y * (half[1] - 0.05))
             stage.rod((*leg, 0.03), (*leg, height - 0.04), 0.025, look)
     for side in rng.permutation([-1, 1])[: rng.integers(1, 3)]:
-        spot = _beside(place, yaw, rng.uniform(-0.2, 0.2), side * (half[1] + 0.32))
+        spot = _beside(place, yaw, rng.uniform(-0.2, 0.2), side * (half[1] + 0.5))
         facing = yaw - side * np.pi / 2
         chair(stage, rng, spot, facing)
         seats.append((*spot, facing))
@@ -172,9 +172,9 @@ def lamp(stage: Stage, rng, place, night=False) -> tuple[float, float, float]:
 
 
 def hedge(stage: Stage, rng, place) -> None:
-    """2 to 5 m long, 0.6 to 1.8 m high."""
+    """2 to 3.4 m long, 0.6 to 1.8 m high."""
     image, period = textures.foliage(rng, autumn=0.0)
-    half = (rng.uniform(1.0, 2.5), rng.uniform(0.25, 0.45), rng.uniform(0.3, 0.9))
+    half = (rng.uniform(1.0, 1.7), rng.uniform(0.25, 0.45), rng.uniform(0.3, 0.9))
     stage.box((*place, half[2]), half, stage.material(image=image, period_m=period), rng.uniform(0, np.pi))
 
 
