@@ -111,12 +111,12 @@ def moves(rng: np.random.Generator, path: CameraPath, mount: str, view_deg: floa
     if mount in ("hand", "robot"):
         path.shake = rng.uniform(0.3, 1.5)
     if mount == "robot" or mount == "hand" and rng.random() < 0.35:
-        reach = rng.uniform(0.3, 1) * room_to_drive_m
+        reach = max(rng.uniform(0.3, 1) * room_to_drive_m, 0.2)
         speed_m_s = rng.uniform(0.3, min(1.5, np.sqrt(1.5 * reach) + 0.3))  # it turns round with at most 1.5 m/s2 or so
         ahead = path.target - path.place
         yaw = np.arctan2(ahead[1], ahead[0]) + rng.choice([0, 0, np.pi / 2]) + rng.normal(0, 0.2)
         path.drive = reach * np.array([np.cos(yaw), np.sin(yaw), 0])
-        path.drive_rate = speed_m_s / max(reach, 0.2)
+        path.drive_rate = speed_m_s / reach
     if rng.random() < {"tripod": 0.7, "hand": 0.5}.get(mount, 0.35):
         path.pan = np.radians(rng.uniform(2, 12)) * view_deg / 60
         path.pan_rate = np.radians(rng.uniform(5, 20)) / path.pan * view_deg / 60
