@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import traceback
 from importlib import import_module
@@ -35,9 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, (room, summary, add_arguments) in VERBS.items():
         verb = verbs.add_parser(name, help=summary, description=summary)
         verb.set_defaults(room=room)
-        verb.add_argument("--verbose", action="store_true", help="on an error, the whole trace")
+        _add_verbose(verb, False)
         add_arguments(verb)
     return parser
+
+
+def _add_verbose(parser: argparse.ArgumentParser, default) -> None:
+    parser.add_argument("--verbose", action="store_true", default=default, help="on an error, the whole trace")
 
 
 def add_settings(parser: argparse.ArgumentParser, names) -> None:
@@ -66,10 +71,24 @@ def _checked(setting: config.Setting):
     return check
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
-    return int(text)
+def _number(kind: type, least: float, most: float = math.inf, *, above: bool = False):
+    """The type of an option: a number from least, or above it, to most."""
+    what = "a whole number" if kind is int else "a number"
+    allowed = f"{'above' if above else 'from'} {least}" + (f" to {most}" if most < math.inf else "")
+
+    def check(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most or (above and value == least):  # NaN is in no order
+            raise argparse.ArgumentTypeError(f"must be {what} {allowed}, got '{text}'")
+        return value
+
+    return check
+
+
+_count, _pixels = _number(int, 1), _number(int, 16, 7680)
 
 
 class _Collect(argparse.Action):
@@ -108,16 +127,20 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where the sequences go, each a folder")
     parser.add_argument("--preview", action="store_true", help="an MP4 of each, too: colour, depth, ids and flow")
     parser.add_argument("--without", type=_folders, default=(), metavar="LIST", help="leave out: " + ",".join(LEFT_OUT))
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes; 0: one a core")
+    parser.add_argument("--workers", type=_number(int, 0), default=0, metavar="N", help="processes; 0: one a core")
     parser.add_argument("--clips", type=_count, metavar="N", help="with --split: only the first so many")
-    one = parser.add_argument_group("with --activity")
-    one.add_argument("--seed", type=int, metavar="N", help="which of its scenes (default: 0)")
+    one = parser.add_argument_group("with --activity (and --seed with --sheet)")
+    one.add_argument("--seed", type=_number(int, 0, 2**31 - 1), metavar="N", help="which of its scenes (default: 0)")
     one.add_argument("--frames", type=_count, metavar="N", help="how many (default: 60)")
-    one.add_argument("--fps", type=float, metavar="HZ", help="how many a second (default: 10)")
-    one.add_argument("--width", type=_count, metavar="PX", help="(default: 640)")
-    one.add_argument("--height", type=_count, metavar="PX", help="(default: 480)")
+    one.add_argument(
+        "--fps", type=_number(float, 0, 240, above=True), metavar="HZ", help="how many a second (default: 10)"
+    )
+    one.add_argument("--width", type=_pixels, metavar="PX", help="(default: 640)")
+    one.add_argument("--height", type=_pixels, metavar="PX", help="(default: 480)")
     sensors = {"choices": ("auto", "none"), "help": "auto: as the lens's camera sees; none: faultless (default: auto)"}
     one.add_argument("--sensor", **sensors)
+    shutter = {"dest": "shutter_s", "metavar": "SECONDS", "help": "exposure time, for motion blur (default: 0, none)"}
+    one.add_argument("--shutter", type=_number(float, 0, 1), **shutter)
 
 
 def _folders(text: str) -> tuple[str, ...]:
@@ -132,6 +155,7 @@ def _dataset(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     statistics = actions.add_parser("statistics", help="what a folder of sequences holds, beside GID")
     statistics.set_defaults(room="datasets.statistics")
+    _add_verbose(statistics, argparse.SUPPRESS)  # else its False would overwrite what stands before the action
     statistics.add_argument("folder", metavar="DIR", help="a folder of sequences")
     statistics.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 

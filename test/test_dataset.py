@@ -1,6 +1,7 @@
 """Sequences are read as they were written, whole or not at all; splits share nothing; statistics count."""
 
 import json
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -92,8 +93,9 @@ def test_what_is_written_is_what_is_read(tmp_path, unit_m):
         )
         np.testing.assert_array_equal(read["static"], np.isin(read["ids"], (0, 600)))
     assert set(sequence[-1]) >= {"color", "depth_m", "ids"} and sequence[-1]["index"] == 2
-    with pytest.raises(IndexError, match="3 frames, asked for number 3"):
-        sequence[3]
+    for beyond in (lambda: sequence[3], lambda: sequence[-4], lambda: sequence.read(-1), lambda: sequence.read(3)):
+        with pytest.raises(IndexError, match="a has 3 frames, asked for number"):
+            beyond()
 
 
 def test_depth_beyond_what_the_unit_reaches_is_invalid_not_wrapped(tmp_path):
@@ -131,6 +133,26 @@ def test_a_part_of_something_else_is_not_continued(tmp_path):
     assert SequenceWriter(tmp_path / "a", {"name": "a", "frames": 4}, camera).done == 0
     with pytest.raises(ValueError, match="should have 3 frames, 0 were added"):
         SequenceWriter(tmp_path / "a", {"name": "a", "frames": 3}, camera).finish()
+
+
+def test_a_sequence_has_one_writer(tmp_path):
+    about, camera = {"name": "a", "frames": 2}, camera_json(LENS, 0.001, "truth")
+    with SequenceWriter(tmp_path / "a", about, camera) as writer:
+        writer.add(frame(0))
+        with pytest.raises(BlockingIOError, match="a: another command is writing it"):
+            SequenceWriter(tmp_path / "a", about, camera)
+        writer.add(frame(1))
+    assert [Sequence(tmp_path / "a").read(i)["index"] for i in range(2)] == [0, 1]
+    assert not {"lock", ".lock"} & {path.name for path in (tmp_path / "a").iterdir()}
+
+
+@pytest.mark.parametrize("gone", ["rgb/000001.jpg", "flow/000001_next.png", "truth/000002.tiff", "frames.jsonl"])
+def test_what_is_missing_of_a_finished_sequence_is_found(tmp_path, gone):
+    sequence = write(tmp_path / "a")
+    sequence.check(LAYERS)
+    (tmp_path / "a" / gone).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{gone} is missing"):
+        Sequence(tmp_path / "a").check(LAYERS)
 
 
 def damaged(tmp_path, damage) -> Sequence:
@@ -195,8 +217,21 @@ def test_an_endless_split_begins_as_the_list_and_goes_on(monkeypatch):
     stream = endless_clips("sim-train")
     assert [next(stream) for _ in listed] == listed
     assert next(stream).seed == listed[-1].seed + 1
-    two = [[next(part) for _ in range(6)] for part in (endless_clips("sim-train", i, 2) for i in (0, 1))]
-    assert sorted(c.name for part in two for c in part) == sorted(c.name for c in listed[:12])
+
+
+@pytest.mark.parametrize("step", range(1, 13))
+def test_every_worker_has_all_activities_in_turn_and_scenes_of_its_own(step):
+    seeds, all_of_two_seeds = 2 * step, 2 * 9 * 3
+    streams = [endless_clips("sim-train", first, step) for first in range(step)]
+    drawn = [[next(stream) for _ in range(all_of_two_seeds)] for stream in streams]
+    for clips_of_worker in drawn:
+        for turn in (clips_of_worker[:27], clips_of_worker[27:]):
+            assert Counter(clip.activity for clip in turn) == dict.fromkeys(config.ACTIVITIES[:9], 3)
+    assert len({part[0].activity for part in drawn}) == min(step, 9), (
+        "no two begin with the same, while there are others"
+    )
+    listed = split_clips("sim-train")[: seeds * 27]
+    assert sorted(c.name for part in drawn for c in part) == sorted(c.name for c in listed)
 
 
 def test_an_open_split_is_written_or_drawn(tmp_path):
@@ -209,7 +244,7 @@ def test_an_open_split_is_written_or_drawn(tmp_path):
     assert [s.folder.name for s in clips.open_split("sim-val", tmp_path)] == [f.clip.name for f in drawn]
 
 
-def said(who: int, kind: str, depth_m: float | None, visible: float | None, area: int = 9) -> dict:
+def said(who: int, kind: str, depth_m: float | None, visible: float | None, area: int | None = 9) -> dict:
     return {"id": who, "class": kind, "depth_m": depth_m, "visible": visible, "area": area}
 
 
@@ -218,8 +253,8 @@ def counted(tmp_path):
     """Two sequences of which everything can be counted by hand."""
     near = [
         said(1, "person", 1.5, 1.0),
-        said(2, "person", 5.0, 0.5),
-        said(3, "ball", 7.0, None),
+        said(2, "person", 5.0, 0.5, area=None),
+        said(3, "ball", 7.0, 0.1),
         said(4, "person", 3, 0, 0),
     ]
     far = [said(1, "person", 4.0, 0.94), said(2, "vehicle", 30.0, 0.96)]
@@ -237,16 +272,25 @@ def test_statistics_are_those_counted_by_hand(counted, tmp_path, capsys):
     every = result["all"]
     assert (every["videos"], every["frames"], every["average_length"]) == (2, 4, 2.0)
     assert every["average_objects"] == pytest.approx(((3 + 3 + 2) / 3 + 2) / 2), "what is not seen does not count"
+    assert every["average_actors"] == pytest.approx(2), "balls are none"
     assert list(every["objects_by_depth"].values()) == [2, 0, 2 + 2, 2, 0, 2]
     assert list(every["people_by_depth"].values()) == [2, 0, 4, 0, 0, 0]
     assert every["partly_hidden"] == pytest.approx(4 / 8) and sum(every["visible_histogram"]) == 8
     assert every["objects_by_class"] == {"ball": 2, "person": 6, "vehicle": 2}
     assert result["gid_activities"]["videos"] == 1 and set(result["activities"]) == {"dance", "yard"}
     said_by = capsys.readouterr().out
+    assert "objects  actors" in said_by
     assert "112" in said_by and "625.9" in said_by and "8.7" in said_by
     assert (tmp_path / "out/statistics.png").stat().st_size > 5000
 
 
 def test_statistics_of_nothing_say_where_sequences_come_from(tmp_path, capsys):
     assert main(["dataset", "statistics", str(tmp_path)]) == 1
-    assert "instance-depth simulate" in capsys.readouterr().err
+    assert f"no sequences in {tmp_path}: write some: instance-depth simulate" in capsys.readouterr().err
+    assert main(["dataset", "statistics", str(tmp_path / "none"), "--verbose"]) == 1
+    said_by = capsys.readouterr().err
+    assert "Traceback" in said_by and f"there is no folder {tmp_path / 'none'}: write some" in said_by
+    write(tmp_path / "a", frames=1)
+    assert main(["dataset", "--verbose", "statistics", str(tmp_path / "a")]) == 1
+    said_by = capsys.readouterr().err
+    assert "Traceback" in said_by and "a is a sequence itself: name the folder that holds it" in said_by

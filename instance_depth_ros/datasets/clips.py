@@ -118,15 +118,13 @@ class Live:
     """
 
     def __init__(self, split: str, layers: Iterable[str], workers: int = 0, share: tuple[int, int] = (0, 1)):
-        self.layers, self.count = tuple(layers), 0
+        self.layers, self.count, self._closed = tuple(layers), 0, False
         workers = workers or len(os.sched_getaffinity(0))
         first, step = share[0] * workers, share[1] * workers
         with beginning_workers() as context:
-            self._items, self._stop = context.Queue(_QUEUED), context.Event()
+            self._items = context.Queue(_QUEUED)
             self._workers = [
-                context.Process(
-                    target=_play, args=(split, first + i, step, self.layers, self._items, self._stop), daemon=True
-                )
+                context.Process(target=_play, args=(split, first + i, step, self.layers, self._items), daemon=True)
                 for i in range(workers)
             ]
             for worker in self._workers:
@@ -145,15 +143,16 @@ class Live:
 
     def _next(self) -> dict:
         while True:
+            if self._closed:
+                raise RuntimeError("the live clips are closed")
+            for worker in self._workers:
+                # one that met an error said so before it ended, with 0
+                if worker.exitcode:
+                    self.close()
+                    raise RuntimeError(f"a worker that draws clips died, status {worker.exitcode}")
             try:
                 item = self._items.get(timeout=_POLL_S)
             except queue.Empty:
-                if self._stop.is_set():
-                    raise RuntimeError("the live clips are closed") from None
-                for worker in self._workers:
-                    if not worker.is_alive():
-                        self.close()
-                        raise RuntimeError(f"a worker that draws clips died, status {worker.exitcode}") from None
                 continue
             if isinstance(item, str):
                 self.close()
@@ -162,15 +161,12 @@ class Live:
             return item
 
     def close(self) -> None:
-        """End the workers; safe to call twice."""
-        self._stop.set()
+        """End the workers, whatever they are doing: nothing of theirs is kept. Safe to call twice."""
+        self._closed = True
         for worker in self._workers:
-            # one that is writing to the queue ends when its item is taken
-            while worker.is_alive():
-                try:
-                    self._items.get_nowait()
-                except queue.Empty:
-                    worker.join(0.05)
+            worker.kill()
+        for worker in self._workers:
+            worker.join()
 
     def __enter__(self) -> Live:
         return self
@@ -179,17 +175,15 @@ class Live:
         self.close()
 
 
-def _play(split: str, first: int, step: int, layers: tuple[str, ...], items, stop) -> None:
+def _play(split: str, first: int, step: int, layers: tuple[str, ...], items) -> None:
     parent = os.getppid()
     try:
         for film in films(endless_clips(split, first, step)):
             item = take(film, range(len(film)), layers)
             while not _put(items, item):
                 # who is left behind by a parent that was killed ends too
-                if stop.is_set() or os.getppid() != parent:
+                if os.getppid() != parent:
                     return
-            if stop.is_set():
-                return
     except Exception:
         items.put(traceback.format_exc())
 

@@ -18,8 +18,6 @@ from .splits import Clip
 
 # Sixteen bits of it reach beyond the 80 m where depth ends.
 FAR_UNIT_M = 0.00125
-# A camera stands where nobody walks into it for so long; then a scene repeats itself.
-LOOP_S = 48.0
 
 
 class Film:
@@ -37,9 +35,7 @@ class Film:
         return self.clip.frames
 
     def __getitem__(self, index: int) -> dict:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.clip.name} has {len(self)} frames, asked for number {index}")
-        return self.read(index % len(self))
+        return self.read(index % len(self) if -len(self) <= index < 0 else index)
 
     @property
     def intrinsics(self) -> Intrinsics:
@@ -59,12 +55,13 @@ class Film:
             "fps": clip.fps,
             "frames": clip.frames,
             "camera_model": scene.lens,
-            "tool_version": f"instance_depth_ros {__version__}, {commit() or 'no commit'}",
+            "tool_version": tool_version(),
             "seed": clip.seed,
             "view": clip.view,
             "mount": scene.mount,
             "oversample": clip.oversample,
             "sensor": clip.sensor,
+            "shutter_s": clip.shutter_s,
             "renderer": f"MuJoCo {version('mujoco')}, {scene.picture.renderer}",
             "joints": list(JOINTS),
         }
@@ -80,6 +77,8 @@ class Film:
         """As Sequence.read(); visible, box_amodal and hides of the instances are known where amodal is asked for."""
         from ..simulation import truth
 
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.clip.name} has {len(self)} frames, asked for number {index}")
         layers = tuple(layers)
         for name in layers:
             if name not in self.layers:
@@ -90,7 +89,7 @@ class Film:
             "index": index,
             "stamp_ns": round(self._time_s(index) * 1e9),
             "world_from_camera": moment.world_from_camera,
-            "checksum": scene.checksum(moment.time_s),
+            "checksum": self.checksum(index),
             "instances": [_row(one) for one in truth.instances(scene, moment, cutouts)],
         }
         make = {
@@ -105,6 +104,10 @@ class Film:
         }
         frame |= {name: make[name]() for name in layers if name in make}
         return frame | {name: derived(name, moment.ids, frame["instances"]) for name in DERIVED if name in layers}
+
+    def checksum(self, index: int) -> str:
+        """Of the scene and the camera at a frame, which is not drawn."""
+        return self._scene.checksum(self._time_s(index))
 
     def close(self) -> None:
         """Free the scene, unless it is shared; safe to call twice."""
@@ -163,21 +166,29 @@ class Film:
         return np.where(valid[..., None], flow, np.float32(np.nan))
 
 
+def tool_version() -> str:
+    """What draws here and now, for sequence.json."""
+    return f"instance_depth_ros {__version__}, {commit() or 'no commit'}"
+
+
 def open_scene(clip: Clip):
     """The simulation.scene.Scene of a clip; RuntimeError says what to install where there is no simulation."""
     from ..simulation.scene import Scene
 
     where = clip.activity, clip.seed, clip.split, clip.width, clip.height
-    return Scene(*where, clip.oversample, clip.view, _window_s(clip))
+    return Scene(*where, clip.oversample, clip.view, _window_s(clip), clip.shutter_s)
 
 
 def _window_s(clip: Clip) -> float:
+    """How long the camera stands where nobody walks into it; a scene repeats itself after LOOP_S."""
+    from ..simulation.actors.script import LOOP_S
+
     return min(clip.frames / clip.fps, LOOP_S)
 
 
 def films(clips: Iterable[Clip]) -> Iterator[Film]:
     """A film of each clip; neighbours of the same scene share it. Be done with one before taking the next."""
-    for _, group in groupby(clips, lambda clip: (clip.scene, clip.width, clip.height, clip.oversample)):
+    for _, group in groupby(clips, lambda c: (c.scene, c.width, c.height, c.oversample, c.shutter_s)):
         views = list(group)
         scene = open_scene(views[0])
         try:

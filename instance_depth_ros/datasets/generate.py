@@ -1,6 +1,8 @@
 """`instance-depth simulate`: writes simulated scenes with their truth as sequence folders (docs/dataset.md).
 
-Finished sequences are kept; one that was stopped goes on from its last frame.
+Finished sequences are kept; one that was stopped goes on from its last frame. Damaged ones, and those that were asked
+for otherwise, are errors. Whether scenes are still those that were written is compared, by checksum, where a scene is
+opened for another of its views; opening all would take hours. Of others it is said that another version wrote them.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from .clips import beginning_workers
-from .film import Film, films
+from .film import Film, films, tool_version
 from .layers import LAYERS
 from .preview import contact_sheet, preview
 from .progress import Progress
@@ -24,7 +26,7 @@ from .sequence import Sequence, SequenceWriter
 from .splits import Clip, split_clips
 
 # What one clip is drawn from where nothing else is said.
-ONE = {"seed": 0, "frames": 60, "fps": 10.0, "width": 640, "height": 480, "sensor": "auto"}
+ONE = {"seed": 0, "frames": 60, "fps": 10.0, "width": 640, "height": 480, "sensor": "auto", "shutter_s": 0.0}
 _LOOK_S = 0.2
 
 _frames_done = _stop = _parent = None  # of a worker
@@ -38,20 +40,26 @@ def main(args: Namespace) -> int:
     """args: activity, split or sheet; out, without, preview, workers; clips and those of ONE, None if not given."""
     out = Path(args.out)
     if args.sheet:
+        for name in (*ONE, "clips", "without", "preview", "workers"):
+            if name != "seed" and getattr(args, name):
+                raise ArgumentTypeError(f"{_option(name)} does not go with --sheet, which takes --seed")
         print(f"written: {contact_sheet(out / 'activities.jpg', args.seed or 0)}")
         return 0
     layers = tuple(name for name, layer in LAYERS.items() if layer.folder not in args.without)
-    failed = write(_clips(args), out, layers, args.workers, args.preview)
-    for name, reason in failed.items():
-        print(f"error: {name}: {reason}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if write(_clips(args), out, layers, args.workers, args.preview) else 0
+
+
+def _option(name: str) -> str:
+    return f"--{name.removesuffix('_s')}"
 
 
 def _clips(args: Namespace) -> list[Clip]:
     given = {name: getattr(args, name) for name in ONE if getattr(args, name) is not None}
     if args.split:
         if given:
-            raise ArgumentTypeError(f"--{next(iter(given))} goes with --activity; a split says what its clips are")
+            raise ArgumentTypeError(
+                f"{_option(next(iter(given)))} goes with --activity; a split says what its clips are"
+            )
         return split_clips(args.split)[: args.clips]
     if args.clips:
         raise ArgumentTypeError("--clips goes with --split")
@@ -63,13 +71,16 @@ def write(
 ) -> dict[str, str]:
     """Write what is missing of these clips, in so many processes (0: one a core); movies: NAME.mp4 of each, too.
 
-    Returns the reason why, by name, of those that failed. KeyboardInterrupt ends the workers after their next frame.
+    Returns the reason why, by name, of those that failed; workers say it on stderr when it happens. KeyboardInterrupt
+    ends them after their next frame.
     """
     out.mkdir(parents=True, exist_ok=True)
     kept = [clip for clip in clips if _finished(clip, out, layers)]
-    missing = [clip for clip in clips if clip not in set(kept) or (movies and not _movie(clip, out).exists())]
+    _warn_of_versions(kept, out)
+    missing = set(clips) - set(kept) | {clip for clip in clips if movies and not _movie(clip, out).exists()}
     progress = Progress(sum(clip.frames for clip in clips), sum(clip.frames for clip in kept))
-    scenes = [list(views) for _, views in groupby(missing, lambda clip: clip.scene)]
+    scenes = [list(views) for _, views in groupby(clips, lambda clip: clip.scene)]
+    scenes = [views for views in scenes if not missing.isdisjoint(views)]
     failed: dict[str, str] = {}
     try:
         for done, failures in _work(scenes, out, layers, workers or len(os.sched_getaffinity(0)), movies):
@@ -83,24 +94,36 @@ def write(
 
 
 def _finished(clip: Clip, out: Path, layers: tuple[str, ...]) -> bool:
-    """Whether it is there; ValueError where another of its name is."""
+    """Whether it is there; ValueError where another of its name is, or FileNotFoundError where some of it is gone."""
     folder = out / clip.name
     if not folder.exists():
         return False
     there = Sequence(folder)
-    wanted = {
-        name: getattr(clip, name) for name in ("split", "frames", "fps", "width", "height", "oversample", "sensor")
-    }
-    found = {name: (there.camera if name in ("width", "height") else there.about).get(name) for name in wanted}
-    if clip.frames > 1:
-        wanted["layers"], found["layers"] = set(layers), set(there.layers) & set(layers)
+    names = ("split", "frames", "fps", "width", "height", "oversample", "sensor", "shutter_s")
+    wanted = {name: getattr(clip, name) for name in names}
+    # those written before there were shutters had none
+    found = {"shutter_s": 0.0} | there.about | there.camera
+    wanted["layers"] = [n for n in LAYERS if n in layers and (clip.frames > 1 or LAYERS[n].folder != "flow")]
+    found["layers"] = [name for name in wanted["layers"] if name in there.layers]
     for name, value in wanted.items():
-        if found[name] != value:
+        if found.get(name) != value:
             raise ValueError(
-                f"{folder} is there already, with {name} {found[name]} instead of {value}: "
+                f"{folder} is there already, with {name} {found.get(name)} instead of {value}: "
                 "remove it or choose another --out"
             )
+    there.check(wanted["layers"])
     return True
+
+
+def _warn_of_versions(kept: list[Clip], out: Path) -> None:
+    version = tool_version()
+    others = [clip for clip in kept if Sequence(out / clip.name).about.get("tool_version") != version]
+    if others:
+        print(
+            f"warning: {len(others)} sequences in {out}, such as {others[0].name}, are kept that were not written by "
+            f"{version}: where scenes have changed since, remove them",
+            file=sys.stderr,
+        )
 
 
 def _movie(clip: Clip, out: Path) -> Path:
@@ -134,21 +157,28 @@ def _begin(frames_done, stop, parent: int) -> None:
 
 
 def _write_scene(clips: list[Clip], out: Path, layers: tuple[str, ...], movies: bool) -> dict[str, str]:
-    """Write the clips of one scene, in a worker; the reason why, by name, of those that failed."""
+    """Write those clips of one scene that are missing, in a worker; the reason why, by name, of those that failed."""
     failed = {}
-    left = [clip for clip in clips if not (out / clip.name).exists()]
+    missing = {clip for clip in clips if not (out / clip.name).exists()}
+    left = list(clips) if missing else []
     try:
         _count(0)
         for film in films(list(left)):
             left.remove(film.clip)
             with _failing_into(failed, film.clip):
-                _write_film(film, out, layers)
+                if film.clip in missing:
+                    _write_film(film, out, layers)
+                else:
+                    _check_scene(film, Sequence(out / film.clip.name))
     except Stopped:
         return failed
     except Exception as error:
         # the scene itself: none of its views can be had
-        failed |= {clip.name: _said(error) for clip in left}
+        for clip in left:
+            _fail(failed, clip, error)
     for clip in clips if movies else ():
+        if clip not in missing and _movie(clip, out).exists():
+            continue
         with _failing_into(failed, clip):
             preview(Sequence(out / clip.name), _movie(clip, out))
     return failed
@@ -161,11 +191,20 @@ def _failing_into(failed: dict[str, str], clip: Clip):
     except Stopped:
         raise
     except Exception as error:
-        failed.setdefault(clip.name, _said(error))
+        _fail(failed, clip, error)
 
 
-def _said(error: Exception) -> str:
-    return f"{error or 'failed'} ({type(error).__name__})"
+def _fail(failed: dict[str, str], clip: Clip, error: Exception) -> None:
+    """Say the first reason at once: who presses Ctrl-C has seen it."""
+    if clip.name not in failed:
+        failed[clip.name] = f"{error or 'failed'} ({type(error).__name__})"
+        over = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{over}error: {clip.name}: {failed[clip.name]}\n")
+
+
+def _check_scene(film: Film, written: Sequence) -> None:
+    if film.checksum(0) != written.frame(0)["checksum"]:
+        raise ValueError(f"{written.folder} shows another scene than this version draws: remove it and write it again")
 
 
 def _write_film(film: Film, out: Path, layers: tuple[str, ...]) -> None:

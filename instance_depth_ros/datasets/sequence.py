@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -50,9 +51,8 @@ class Sequence:
         return self._length
 
     def __getitem__(self, index: int) -> dict:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.folder} has {len(self)} frames, asked for number {index}")
-        return self.read(index % len(self), [name for name in USUAL if name in self.layers])
+        number = index % len(self) if -len(self) <= index < 0 else index
+        return self.read(number, [name for name in USUAL if name in self.layers])
 
     def read(self, index: int, layers: Iterable[str] = USUAL) -> dict:
         """What frames.jsonl says of frame number index (stamp_ns, world_from_camera, instances, ...) and its layers.
@@ -70,9 +70,11 @@ class Sequence:
 
     def frame(self, index: int) -> dict:
         """What frames.jsonl says of a frame; world_from_camera as (4, 4) float64, or None."""
-        path = self.folder / "frames.jsonl"
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.folder} has {len(self)} frames, asked for number {index}")
+        path, start = self.folder / "frames.jsonl", self._starts[index]
         with open(path, "rb") as file:
-            file.seek(self._starts[index])
+            file.seek(start)
             try:
                 row = json.loads(file.readline())
                 row["instances"], row["stamp_ns"]
@@ -83,6 +85,15 @@ class Sequence:
         if row.get("world_from_camera") is not None:
             row["world_from_camera"] = np.array(row["world_from_camera"], np.float64)
         return row
+
+    def check(self, layers: Iterable[str]) -> None:
+        """Raise an error where frames.jsonl has too few lines or a file of these layers is missing; none is opened."""
+        self.frame(len(self) - 1)
+        for layer, name in ((LAYERS[name], name) for name in layers):
+            there = {f"{layer.folder}/{path.name}" for path in (self.folder / layer.folder).glob("*")}
+            for index in range(len(self)):
+                if not _over_an_end(name, index, len(self)) and there.isdisjoint(layer.files(index)):
+                    raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing; {FAULT}")
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -112,12 +123,17 @@ class Sequence:
                         f"{path} is {size}, camera.json says {intrinsics.width}x{intrinsics.height}; {FAULT}"
                     )
                 return array
-        if (name, index) in (("flow_next", len(self) - 1), ("flow_previous", 0)):
+        if _over_an_end(name, index, len(self)):
             return np.full((intrinsics.height, intrinsics.width, 2), np.nan, np.float32)
         raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing; {FAULT}")
 
     def close(self) -> None:
         """Nothing is held open; here so that films, which hold a renderer, can take this one's place."""
+
+
+def _over_an_end(layer: str, index: int, frames: int) -> bool:
+    """Flow that nothing is written for: there is no frame before the first, and none after the last."""
+    return (layer, index) in (("flow_next", frames - 1), ("flow_previous", 0))
 
 
 def derived(name: str, ids: np.ndarray, instances: list[dict]) -> np.ndarray:
@@ -130,10 +146,13 @@ def derived(name: str, ids: np.ndarray, instances: list[dict]) -> np.ndarray:
 
 def open_folder(folder: str | Path) -> list[Sequence]:
     """The finished sequences in a folder, by name; what is added later is not seen."""
+    if (Path(folder) / "sequence.json").is_file():
+        raise ValueError(f"{folder} is a sequence itself: name the folder that holds it")
     found = sorted(path.parent for path in Path(folder).glob("[!.]*/sequence.json"))
     if not found:
+        lack = "no sequences in" if Path(folder).is_dir() else "there is no folder"
         raise FileNotFoundError(
-            f"no sequences in {folder}: write some: instance-depth simulate --split sim-train --out {folder}"
+            f"{lack} {folder}: write some: instance-depth simulate --split sim-train --out {folder}"
         )
     return [Sequence(path) for path in found]
 
@@ -142,17 +161,30 @@ class SequenceWriter:
     """Writes a sequence into .NAME.part beside its place, and moves it there when its frames are complete.
 
     about: for sequence.json; needs name and frames. camera: camera_json(). A part that an earlier writer left with the
-    same about and camera is continued: done says how many frames are there. Use it as a context: leaving it without an
-    error finishes.
+    same about and camera is continued: done says how many frames are there; one that another process is writing is an
+    error, BlockingIOError. Use it as a context: leaving it without an error finishes.
     """
 
     def __init__(self, folder: str | Path, about: dict, camera: dict):
         self.folder = Path(folder)
-        if self.folder.exists():
-            raise FileExistsError(f"{self.folder} is there already; remove it or choose another place")
+        self._check_absent()
         self._part = self.folder.with_name(f".{self.folder.name}.part")
         self._about, self._unit_m = about, camera["depth_unit_m"]
+        self._part.mkdir(parents=True, exist_ok=True)
+        self._rows = open(self._part / "frames.jsonl", "ab")  # who holds its lock writes
+        try:
+            fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_absent()  # another may have finished it since
+        except OSError as error:
+            self._rows.close()
+            if isinstance(error, BlockingIOError):
+                raise BlockingIOError(f"{self.folder}: another command is writing it") from None
+            raise
         self.done = self._resumed({"sequence.json": about, "camera.json": camera})
+
+    def _check_absent(self) -> None:
+        if self.folder.exists():
+            raise FileExistsError(f"{self.folder} is there already; remove it or choose another place")
 
     def _resumed(self, heads: dict[str, dict]) -> int:
         """Frames that are there already; without any, the part begins anew."""
@@ -164,8 +196,9 @@ class SequenceWriter:
         except (OSError, ValueError):
             pass
         if not rows:
-            shutil.rmtree(self._part, ignore_errors=True)
-            self._part.mkdir(parents=True)
+            for path in self._part.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
             for name, head in heads.items():
                 (self._part / name).write_text(json.dumps(head, indent=1) + "\n")
         (self._part / "frames.jsonl").write_text("".join(row + "\n" for row in rows))
@@ -175,13 +208,13 @@ class SequenceWriter:
         """The next frame, as Sequence.read() gives it. Flow over the ends is not written."""
         row = {"index": self.done} | {k: v for k, v in frame.items() if k not in LAYERS and k not in DERIVED}
         for name in LAYERS.keys() & frame.keys():
-            if (name, self.done) in (("flow_next", self._about["frames"] - 1), ("flow_previous", 0)):
+            if _over_an_end(name, self.done, self._about["frames"]):
                 continue
             path = self._part / LAYERS[name].files(self.done)[0]
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(LAYERS[name].encode(frame[name], self._unit_m))
-        with open(self._part / "frames.jsonl", "a") as file:
-            file.write(json.dumps(row, default=np.ndarray.tolist) + "\n")
+        self._rows.write(json.dumps(row, default=np.ndarray.tolist).encode() + b"\n")
+        self._rows.flush()
         self.done += 1
 
     def finish(self) -> Sequence:
@@ -189,14 +222,18 @@ class SequenceWriter:
         if self.done != self._about["frames"]:
             raise ValueError(f"{self.folder} should have {self._about['frames']} frames, {self.done} were added")
         self._part.rename(self.folder)
+        self._rows.close()
         return Sequence(self.folder)
 
     def __enter__(self) -> SequenceWriter:
         return self
 
     def __exit__(self, kind, *_) -> None:
-        if kind is None:
-            self.finish()
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self._rows.close()
 
 
 def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, **more) -> dict:

@@ -20,6 +20,7 @@ class Clip:
 
     oversample: colours are drawn so many times larger and shrunk, for smooth edges.
     sensor: auto: depth and colours as the lens's camera gives them; none: without faults.
+    shutter_s: exposure time, for motion blur; 0: none.
     """
 
     activity: str
@@ -32,6 +33,7 @@ class Clip:
     height: int
     oversample: int = 1
     sensor: str = "auto"
+    shutter_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -51,12 +53,15 @@ def split_clips(name: str) -> list[Clip]:
 
 
 def endless_clips(name: str, first: int = 0, step: int = 1) -> Iterator[Clip]:
-    """Every step-th scene of a split from its number `first` on, and so on beyond the split's last seed."""
+    """All activities in turn of every step-th seed of a split from its number `first` on, and so on beyond its last.
+
+    Streams of the same step begin with different activities, and share no scene.
+    """
     recipe = _recipe(name)
     activities = recipe["activities"]
-    for number in count(first, step):
-        seed = recipe["seeds"][0] + number // len(activities)
-        yield from _of_scene(recipe, activities[number % len(activities)], seed)
+    for seed in count(recipe["seeds"][0] + first, step):
+        for turn in range(len(activities)):
+            yield from _of_scene(recipe, activities[(first + turn) % len(activities)], seed)
 
 
 def _recipe(name: str) -> dict:

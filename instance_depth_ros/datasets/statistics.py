@@ -1,6 +1,7 @@
 """`instance-depth dataset statistics DIR`: what a set of sequences holds, beside what GID's paper says of GID.
 
-Read from frames.jsonl alone: no picture is opened. An object counts in a frame where some of it is seen.
+Read from frames.jsonl alone: no picture is opened. An object counts in a frame where some of it is seen. Actors are
+the objects that hide one another: balls and rackets are none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ DEPTHS_M = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, np.inf)
 DEPTH_NAMES = ("0-2 m", "2-4 m", "4-6 m", "6-8 m", "8-10 m", ">10 m")
 VISIBLE = np.linspace(0, 1, 11)
 PARTLY_HIDDEN = 0.95  # less of it is visible
+ACTORS = ("person", "animal", "vehicle")
 
 
 @dataclass
@@ -36,9 +38,10 @@ class Counts:
     frames: int = 0
     objects: int = 0  # over all frames
     videos_objects: float = 0.0  # sum over videos of their mean objects a frame
+    videos_actors: float = 0.0
     depths: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_NAMES), int))
     people_depths: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTH_NAMES), int))
-    visible: np.ndarray = field(default_factory=lambda: np.zeros(len(VISIBLE) - 1, int))
+    visible: np.ndarray = field(default_factory=lambda: np.zeros(len(VISIBLE) - 1, int))  # of actors, as what follows
     partly_hidden: int = 0
     measured: int = 0  # of how many the visible share is known
     classes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -57,6 +60,7 @@ class Counts:
             "frames": self.frames,
             "average_length": _share(self.frames, self.videos),
             "average_objects": _share(self.videos_objects, self.videos),
+            "average_actors": _share(self.videos_actors, self.videos),
             "objects_by_depth": dict(zip(DEPTH_NAMES, self.depths.tolist(), strict=True)),
             "people_by_depth": dict(zip(DEPTH_NAMES, self.people_depths.tolist(), strict=True)),
             "partly_hidden": _share(self.partly_hidden, self.measured),
@@ -72,8 +76,9 @@ def _share(part: float, whole: float) -> float | None:
 def count(sequence: Sequence) -> Counts:
     """What frames.jsonl of a sequence says."""
     rows = [sequence.frame(index)["instances"] for index in range(len(sequence))]
-    seen = [row for rows_of_frame in rows for row in rows_of_frame if row.get("area", 1) > 0]
-    shares = np.array([row["visible"] for row in seen if row.get("visible") is not None])
+    seen = [row for rows_of_frame in rows for row in rows_of_frame if row.get("area") != 0]
+    actors = [row for row in seen if row["class"] in ACTORS]
+    shares = np.array([row["visible"] for row in actors if row.get("visible") is not None])
     classes = defaultdict(int)
     for row in seen:
         classes[row["class"]] += 1
@@ -82,6 +87,7 @@ def count(sequence: Sequence) -> Counts:
         frames=len(rows),
         objects=len(seen),
         videos_objects=len(seen) / max(len(rows), 1),
+        videos_actors=len(actors) / max(len(rows), 1),
         depths=_by_depth(seen),
         people_depths=_by_depth(row for row in seen if row["class"] == "person"),
         visible=np.histogram(shares, VISIBLE)[0],
@@ -120,11 +126,11 @@ def _sum(counts: Iterable[Counts]) -> Counts:
 def table(result: dict) -> str:
     """The figures for people."""
     lines = [
-        f"{'':16}{'videos':>8}{'length':>9}{'objects':>9}{'hidden':>8}  " + "".join(f"{n:>8}" for n in DEPTH_NAMES)
+        f"{'':16}{'videos':>8}{'length':>9}{'objects':>9}{'actors':>8}{'hidden':>8}  "
+        + "".join(f"{n:>8}" for n in DEPTH_NAMES)
     ]
-    lines.append(
-        f"{'GID (Table 1)':16}{GID['videos']:8}{GID['average_length']:9.1f}{GID['average_objects']:9.1f}{'-':>8}"
-    )
+    gid = f"{GID['videos']:8}{GID['average_length']:9.1f}{GID['average_objects']:9.1f}"
+    lines.append(f"{'GID (Table 1)':16}{gid}{'-':>8}{'-':>8}")
     rows = {"all": result["all"], "GID's activities": result["gid_activities"], **result["activities"]}
     return "\n".join([*lines, *(_line(name, row) for name, row in rows.items() if row["videos"])])
 
@@ -133,11 +139,12 @@ def _line(name: str, row: dict) -> str:
     hidden = "-" if row["partly_hidden"] is None else f"{100 * row['partly_hidden']:.0f} %"
     total = max(sum(row["objects_by_depth"].values()), 1)
     depths = "".join(f"{100 * n / total:6.0f} %" for n in row["objects_by_depth"].values())
-    return f"{name:16}{row['videos']:8}{row['average_length']:9.1f}{row['average_objects']:9.1f}{hidden:>8}  {depths}"
+    averages = f"{row['average_length']:9.1f}{row['average_objects']:9.1f}{row['average_actors']:8.1f}"
+    return f"{name:16}{row['videos']:8}{averages}{hidden:>8}  {depths}"
 
 
 def plot(result: dict, path: Path) -> None:
-    """A PNG: objects by depth (Figure 3a), objects and frames a video (3b), how much of objects is visible."""
+    """A PNG: objects by depth (Figure 3a), objects and frames a video (3b), how much of actors is visible."""
     rows = result["gid_activities"] if result["gid_activities"]["videos"] else result["all"]
     title = "the six activities of GID" if result["gid_activities"]["videos"] else "all activities"
     people, objects = (np.array(list(rows[key].values())) for key in ("people_by_depth", "objects_by_depth"))
@@ -145,7 +152,7 @@ def plot(result: dict, path: Path) -> None:
         _bars(f"people by depth, {title}", DEPTH_NAMES, people),
         _bars(f"objects by depth, {title}", DEPTH_NAMES, objects),
         _points("objects and frames a video", result["videos"]),
-        _bars("visible share of objects", [f"{100 * v:.0f}-{100 * v + 10:.0f}%" for v in VISIBLE[:-1]],
+        _bars("visible share of actors", [f"{100 * v:.0f}-{100 * v + 10:.0f}%" for v in VISIBLE[:-1]],
               np.array(result["all"]["visible_histogram"])),
     ]  # fmt: skip
     sheet = np.concatenate([np.concatenate(panels[:2], 1), np.concatenate(panels[2:], 1)])
