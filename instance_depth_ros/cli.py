@@ -74,7 +74,7 @@ def _checked(setting: config.Setting):
 def _number(kind: type, least: float, most: float = math.inf, *, above: bool = False):
     """The type of an option: a number from least, or above it, to most."""
     what = "a whole number" if kind is int else "a number"
-    allowed = f"{'above' if above else 'from'} {least}" + (f" to {most}" if most < math.inf else "")
+    allowed = f"{'above' if above else 'from'} {least}" + (f" up to {most}" if most < math.inf else "")
 
     def check(text: str):
         try:
