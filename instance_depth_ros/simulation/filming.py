@@ -14,6 +14,7 @@ from .world import ANIMAL, BALL, RACKET
 _TRIES, _ROUNDS = 40, 5
 _CLEAR_M = 0.55  # of any thing, at the camera
 _APART_M = 0.8  # of any actor
+_FAR = 0.25  # what an actor too far away takes from the worth of a view
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _moving(scene) -> tuple[np.ndarray, np.ndarray]:
 def _seen(scene, shot: Shot, times, moments, counts) -> float:
     """How many actors are in the picture, large enough and not behind something that stands there, on average.
 
-    counts: (actors,) what each counts; those nearer or farther than the plan asks count a third of it.
+    counts: (actors,) what each counts; those nearer than the plan asks count nothing, those farther against it.
     """
     lens, (least, most), seen = shot.intrinsics, scene.world.filming.distance_m, 0.0
     for time_s, places in zip(times, moments, strict=True):
@@ -120,7 +121,7 @@ def _seen(scene, shot: Shot, times, moments, counts) -> float:
         depth_m = np.maximum(local[:, 2], 1e-3)
         off = np.abs(local[:, :2]) * lens.fx / depth_m[:, None] / [lens.width, lens.height]
         inside = (local[:, 2] > 1.0) & (off < 0.47).all(1) & (lens.fy * 1.7 / depth_m > 0.07 * lens.height)
-        weight = counts * np.where((depth_m > 0.75 * least) & (depth_m < most + 0.5), 1, 1 / 3)
+        weight = np.where(depth_m > most + 0.5, -_FAR, np.where(depth_m > 0.75 * least, counts, 0))
         seen += sum(weight[i] for i in np.flatnonzero(inside) if _ray(scene, pose[:3, 3], places[i] - pose[:3, 3]) >= 1)
     return seen / len(times)
 
@@ -133,7 +134,7 @@ def _free(scene, path: paths.CameraPath, moving) -> bool:
     if places.size and np.linalg.norm(places - camera[:, None], axis=-1).min() < _APART_M:
         return False
     around = [np.array([np.cos(a), np.sin(a), 0.5 * (i % 4) - 0.75]) for i, a in enumerate(np.arange(0, 12.4, 0.7))]
-    ends = camera[:: len(camera) // 4] if path.drive_rate else camera[:1]
+    ends = camera[:: max(len(camera) // 4, 1)] if path.drive_rate else camera[:1]
     return all(_ray(scene, end, direction) > _CLEAR_M for end in ends for direction in around)
 
 

@@ -66,9 +66,9 @@ class Body:
 
     def __init__(self, stature_m, build, skirt, long_hair):
         self.stature_m, self.build, self.skirt, self.long_hair = stature_m, build, skirt, long_hair
-        self.sizes = self._sizes()
 
-    def _sizes(self) -> np.ndarray:
+    @property
+    def sizes(self) -> np.ndarray:
         """(n, geoms, 3): semi-axes of ellipsoids (forward, left, up); radius and half length of capsules."""
         share = np.zeros((len(self.stature_m), len(WEARS), 3))
         b = self.build[:, None]

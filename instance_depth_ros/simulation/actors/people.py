@@ -109,6 +109,7 @@ class People:
     def sit(self, person: int, seat_m: float = 0.45) -> None:
         """Sits for the whole loop where the script lets him stand; the feet stay on the floor."""
         self._seat_m[person] = seat_m
+        self.body.skirt[person] = False  # a stiff one would hang through the seat
         self.rest(person, "lap")
 
     def reach(self, person: int, hand: int, times_s, points, blend_s: float = 0.35) -> None:
