@@ -1,5 +1,7 @@
 """A simulated scene as a camera: frames with truth, and with the depth that its sensor would give."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from instance_depth_ros.cameras import open_camera
 from instance_depth_ros.cameras.base import CameraError
 
 try:
+    from instance_depth_ros.simulation.actors.script import LOOP_S
     from instance_depth_ros.simulation.scene import Scene
     from instance_depth_ros.simulation.sensor import SENSORS
 except RuntimeError as error:
@@ -33,7 +36,7 @@ def test_frames_have_truth_and_move():
 
 
 def test_ids_are_those_of_the_frame_whether_or_not_they_were_expected():
-    scene = Scene("room", 5, "test", 160, 120, window_s=30.0)
+    scene = Scene("room", 5, "test", 160, 120, window_s=LOOP_S)
     expected = [scene.render(number / 10, truth=True) for number in range(4)]
     scene.close()
     with simulated() as camera:
@@ -43,6 +46,65 @@ def test_ids_are_those_of_the_frame_whether_or_not_they_were_expected():
             np.testing.assert_array_equal(camera.truth.depth_m, moment.depth_m)
             if number != 1:  # skipped once: not drawn ahead for the next one
                 np.testing.assert_array_equal(camera.truth.ids, moment.ids)
+
+
+def test_a_camera_node_publishes_the_truth_of_each_picture():
+    """Colour, depth, ids and pose of one stamp are those of one moment of the scene."""
+    rclpy = pytest.importorskip("rclpy", reason="needs ROS")
+    from geometry_msgs.msg import PoseStamped
+    from rclpy.context import Context
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.parameter import Parameter
+    from rclpy.qos import QoSProfile
+    from ros_graph import own_domain
+    from sensor_msgs.msg import Image
+
+    from instance_depth_ros.nodes.camera import CameraNode
+    from instance_depth_ros.nodes.messages import array_from_image
+    from instance_depth_ros.nodes.pairing import stamp_ns
+    from instance_depth_ros.nodes.topics import COLOR, TRUE_DEPTH, TRUE_IDS, TRUE_POSE
+
+    asked = {COLOR: Image, TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_POSE: PoseStamped}
+    own_domain()
+    context, got = Context(), {topic: {} for topic in asked}
+    rclpy.init(context=context)
+    where = {"context": context, "namespace": "truth"}
+    settings = {"camera": "simulated", "activity": "room", "seed": 5, "width": 160, "height": 120, "fps": 2.0}
+    camera = CameraNode(parameter_overrides=[Parameter(n, value=v) for n, v in settings.items()], **where)
+    tester, executor = rclpy.create_node("tester", **where), SingleThreadedExecutor(context=context)
+    for topic, kind in asked.items():
+        keep = lambda message, topic=topic: got[topic].update({stamp_ns(message): message})  # noqa: E731
+        tester.create_subscription(kind, topic, keep, QoSProfile(depth=20))
+    executor.add_node(tester)
+    executor.add_node(camera)
+    try:
+        deadline = time.monotonic() + 60
+        while any(len(of_one) < 3 for of_one in got.values()) and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.05)
+    finally:
+        camera.close()
+        executor.shutdown()
+        for one in (camera, tester):
+            one.destroy_node()
+        rclpy.shutdown(context=context)
+    stamps = sorted(got[COLOR])[:3]
+    assert len(stamps) == 3 and all(sorted(of_one)[:3] == stamps for of_one in got.values())
+    scene = Scene("room", 5, "test", 160, 120, window_s=LOOP_S)
+    moments = [scene.render(number / 2, truth=True) for number in range(3)]
+    scene.close()
+    for stamp, moment in zip(stamps, moments, strict=True):
+        color, depth_m, ids = (array_from_image(got[topic][stamp]) for topic in (COLOR, TRUE_DEPTH, TRUE_IDS))
+        np.testing.assert_array_equal(color, moment.color)
+        np.testing.assert_allclose(depth_m, moment.depth_m, atol=1e-3)
+        np.testing.assert_array_equal(ids, moment.ids)
+        assert ids.any()
+        message = got[TRUE_POSE][stamp]
+        place, turn = message.pose.position, message.pose.orientation
+        vector, axes = np.array([turn.x, turn.y, turn.z]), np.eye(3)
+        turned = axes + 2 * np.cross(vector, np.cross(vector, axes) + turn.w * axes)
+        np.testing.assert_allclose(turned.T, moment.world_from_camera[:3, :3], atol=1e-5)  # it is on a grid
+        np.testing.assert_allclose((place.x, place.y, place.z), moment.world_from_camera[:3, 3], atol=1e-6)
+        assert message.header.frame_id == "world"
 
 
 def test_sensor_depth_is_the_truth_with_noise_and_holes_and_the_same_again():
@@ -60,7 +122,7 @@ def test_sensor_depth_is_the_truth_with_noise_and_holes_and_the_same_again():
 
 def test_a_camera_without_a_depth_sensor_is_refused_by_name(monkeypatch):
     monkeypatch.setattr("instance_depth_ros.cameras.simulated.VIEWS", 1)
-    scene = Scene("room", 5, "test", 160, 120, window_s=30.0)
+    scene = Scene("room", 5, "test", 160, 120, window_s=LOOP_S)
     scene.close()
     for name in [name for name in SENSORS if name == scene.lens]:
         monkeypatch.delitem(SENSORS, name)
