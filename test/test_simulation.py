@@ -88,8 +88,12 @@ def picture_files(activity: str) -> tuple[Path, Path]:
 
 
 def unlike(one, other) -> tuple[float, float, float]:
-    """Of two pictures: mean difference of colours, median one of depths in metres, share with depth in one alone."""
+    """Of two pictures: mean difference of colours, median one of depths in metres, share with depth in one alone.
+
+    Colours are those of blocks of 8 x 8 pixels: without the edges and the grain in which renderers differ.
+    """
     (color, depth_mm), (other_color, other_mm) = one, other
+    color, other_color = (cv2.resize(image, (12, 9), interpolation=cv2.INTER_AREA) for image in (color, other_color))
     both = (depth_mm > 0) & (other_mm > 0)
     off_m = np.abs(depth_mm.astype(float) - other_mm)[both] / 1000
     return np.abs(color.astype(float) - other_color).mean(), np.median(off_m), np.mean((depth_mm > 0) != (other_mm > 0))
@@ -97,13 +101,12 @@ def unlike(one, other) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("activity", PICTURES)
 def test_a_picture_is_as_it_was_whatever_renders_it(activity):
-    """Renderers differ in the edges of shapes and the grain of far textures, not in light, texture and place."""
     files = picture_files(activity)
     missing = [file.name for file in files if not file.exists()]
     assert not missing, f"no {' and '.join(missing)} in {GOLDENS}: {WRITE} writes them"
     stored = cv2.imread(str(files[0]))[..., ::-1], cv2.imread(str(files[1]), cv2.IMREAD_UNCHANGED)
     color, depth_m, alone = unlike(picture(activity), stored)
-    assert color < 6 and depth_m < 0.01 and alone < 0.02, f"if that is on purpose: {WRITE} writes the pictures anew"
+    assert color < 4 and depth_m < 0.01 and alone < 0.02, f"if that is on purpose: {WRITE} writes the pictures anew"
 
 
 def test_any_moment_can_be_asked_for_in_any_order(scene):

@@ -1,16 +1,18 @@
 """The truth of a moment is true: checked against formulas, other pictures, and pictures of one instance alone."""
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 import parade
 import pytest
 
-from instance_depth_ros import geometry
+from instance_depth_ros import config, geometry
 
 try:
     from instance_depth_ros.simulation import truth
-    from instance_depth_ros.simulation.render import FAR_M
-    from instance_depth_ros.simulation.scene import Scene
+    from instance_depth_ros.simulation.render import mujoco
+    from instance_depth_ros.simulation.scene import MAX_DEPTH_M, Scene
     from instance_depth_ros.simulation.world import BALL
 
     Scene("room", 0, "test", 64, 48).close()
@@ -22,16 +24,50 @@ TIMES_S = (1.0, 1.05)
 VIEWS = {"aside": {}, "amid": {"place": (-2.05, -1.7, 1.0), "target": (2, -1.1, 0.9), "fov_deg": 105}}
 
 
-ACTIVITIES = ("volleyball", "dance", "plaza", "zoo", "yard")
+SEEDS, LATER_S = range(1, 9), 0.2
+
+
+class Clip(tuple):
+    """(scene, here, there, amodal): two moments, and the amodal masks of the first; what was drawn of it is kept."""
+
+    @cached_property
+    def alone_m(self):
+        """{id: (H, W)} depth of a picture of one instance and nothing else."""
+        scene, here = self[:2]
+        return {int(who): alone(scene, here, who) for who in scene.ids}
 
 
 def filmed(name):
-    """A scene, two moments of it a twentieth of a second apart, and the amodal masks of the first."""
+    """An activity, at a moment that has all there is to check: told by its picture, not by what is checked."""
     with pytest.MonkeyPatch.context() as patch:
-        scene = parade.scene(patch, **VIEWS[name]) if name in VIEWS else Scene(name, 1, "test", 320, 240)
-        here, there = (scene.render(time_s, truth=True) for time_s in TIMES_S)
-        yield scene, here, there, truth.amodal_masks(scene, here)
+        if name in VIEWS:
+            scene = parade.scene(patch, **VIEWS[name])
+            here, there = (scene.render(time_s, truth=True) for time_s in TIMES_S)
+        else:
+            scene, here, there = busy(name)
+        yield Clip((scene, here, there, truth.amodal_masks(scene, here)))
         scene.close()
+
+
+def busy(activity):
+    """A scene and two moments: the camera moves, much that stands is near, and many are seen, one before another."""
+    for seed in SEEDS:
+        scene = Scene(activity, seed, "test", 320, 240)
+        for time_s in (1.0, 2.5, 4.0):
+            here, there = (scene.render(time_s + later_s, truth=True) for later_s in (0, LATER_S))
+            moved = np.abs(there.world_from_camera - here.world_from_camera).max() > 0.015
+            near = (truth.static_mask(scene, here) & (here.depth_m < 8)).mean() > 0.2
+            people = [who for who in scene.joints(time_s) if (here.ids == who).sum() > 150]
+            if moved and near and people and touching(here.ids) >= 20:
+                return scene, here, there
+        scene.close()
+    raise AssertionError(f"no view of {activity} has enough to check")
+
+
+def touching(ids):
+    """How many pixels of one instance have one of another on their right."""
+    left, right = ids[:, :-1], ids[:, 1:]
+    return int(((left != right) & (left > 0) & (right > 0)).sum())
 
 
 @pytest.fixture(scope="module", params=VIEWS)
@@ -39,7 +75,7 @@ def clip(request):
     yield from filmed(request.param)
 
 
-@pytest.fixture(scope="module", params=(*VIEWS, *ACTIVITIES))
+@pytest.fixture(scope="module", params=(*VIEWS, *config.ACTIVITIES))
 def any_clip(request):
     yield from filmed(request.param)
 
@@ -74,12 +110,7 @@ def alone(scene, moment, who):
     fov_deg = 2 * np.degrees(np.arctan(moment.intrinsics.height / 2 / moment.intrinsics.fy))
     depth_m = scene.picture.take(moment.world_from_camera, fov_deg)[1]
     scene.model.geom_group[:] = group
-    return np.where(depth_m < 0.99 * FAR_M, depth_m, np.nan)
-
-
-def enough(scene, count, least):
-    """Whether a check found what to check, which is known of the parade only."""
-    return count >= least or not isinstance(scene.path, parade.Path)
+    return np.where(depth_m < MAX_DEPTH_M, depth_m, np.nan)
 
 
 @pytest.mark.parametrize("oversample", (1, 2))
@@ -94,6 +125,23 @@ def test_floor_depth_is_that_of_the_plane(monkeypatch, oversample):
     assert near.mean() > 0.2
     assert np.abs(moment.depth_m - plane_m)[near].max() < 1e-4
     assert np.nanmax(np.abs(moment.depth_m / plane_m - 1)[floor]) < 1e-4
+
+
+def test_flat_ground_of_an_activity_has_the_depth_of_its_plane(any_clip):
+    """To a millimetre at 5 m: floors, and where the ground is painted or covered the tops of what lies on them."""
+    scene, here, _, _ = any_clip
+    model, seen = scene.model, here.surface
+    flat = np.isin(model.geom_type, (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_BOX)) & scene.ground
+    half = np.where(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, 0, model.geom_size[:, 2])
+    rays = geometry.unproject(np.ones(here.depth_m.shape), geometry.rays(here.intrinsics).astype(float))
+    top_m = np.append(here.centers[:, 2] + half, 0)[seen] - here.world_from_camera[2, 3]
+    plane_m = top_m / (rays @ here.world_from_camera[2, :3])
+    floor = truth.ground_mask(scene, here) & np.append(flat, False)[seen]
+    near = floor & (plane_m > 0) & (plane_m <= 5)
+    off_m, edges = np.abs(here.depth_m - plane_m), np.append(half > 0, False)[seen]
+    assert near.mean() > 0.05
+    assert (off_m[near & ~edges] <= 1e-3).all()
+    assert np.mean(off_m[near] <= 1e-3) > 0.99  # few pixels show the edge of a carpet
 
 
 def test_the_sky_has_no_depth_and_does_not_move(clip):
@@ -128,11 +176,16 @@ def test_what_stands_in_an_activity_looks_the_same_along_the_flow(any_clip):
     same = cv2.erode(here.surface, np.ones((5, 5))) == cv2.dilate(here.surface, np.ones((5, 5)))
     textured = cv2.morphologyEx(here.color, cv2.MORPH_GRADIENT, np.ones((3, 3))).max(-1) > 10
     pixels = valid & same & textured & truth.static_mask(scene, here) & (here.depth_m < 8)
-    warped, still = (np.abs(image.astype(float) - here.color).max(-1)[pixels]
-                     for image in (sample(there.color, grid(here) + flow), there.color))  # fmt: skip
-    assert enough(scene, pixels.sum(), 200)
-    # medians: shadows move, shine does too, and far texture is finer than pixels
-    assert pixels.sum() < 200 or np.median(warped) <= 3 and np.mean(warped) <= np.mean(still)
+    assert pixels.sum() >= 100
+
+    def off(*shift_px):
+        """How unlike the two pictures are, where the second is read that far from where the flow leads."""
+        return np.abs(sample(there.color, grid(here) + flow + shift_px).astype(float) - here.color).max(-1)[pixels]
+
+    # shadows move, shine does too, and far texture is finer than pixels
+    assert np.median(off(0, 0)) <= 6
+    assert np.mean(off(0, 0)) < min(np.mean(off(u, v)) for u, v in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+    assert np.mean(off(0, 0)) < np.mean(np.abs(there.color.astype(float) - here.color).max(-1)[pixels])
 
 
 def test_points_of_moving_shapes_go_where_the_flow_says(clip):
@@ -165,7 +218,7 @@ def test_flow_forth_and_back_returns(any_clip):
         same[inside] &= valid_back[v[inside][:, 1], u[inside][:, 0]]
     off = np.linalg.norm(forward + sample(back, target), axis=-1)[same]
     assert same.sum() > 0.8 * valid.sum()
-    assert np.percentile(off, 99.5) < 0.1
+    assert np.percentile(off, 99) < 0.1
 
 
 def test_valid_flow_leads_to_the_point_and_hidden_points_have_none(any_clip):
@@ -176,13 +229,15 @@ def test_valid_flow_leads_to_the_point_and_hidden_points_have_none(any_clip):
     nearest = np.rint(target)
     inside = fixed & (nearest >= 0).all(-1) & (nearest < valid.shape[::-1]).all(-1)
     np.testing.assert_allclose((grid(here) + flow)[inside], target[inside], atol=0.01)
-    assert not valid[fixed & ~inside].any()
+    outside = fixed & ((target < -0.51) | (target > np.array(valid.shape[::-1]) - 0.49)).any(-1)
+    assert not valid[outside].any()
     seen_m = np.where(np.isfinite(there.depth_m), there.depth_m, np.inf).astype(np.float32)
     farthest, closest = (change(seen_m, np.ones((3, 3))) for change in (cv2.dilate, cv2.erode))
     column, row = nearest[inside].astype(int).T
-    hidden = farthest[row, column] < 0.9 * depth_m[inside]
+    # near a horizon ground a pixel on is much farther, too
+    hidden = (farthest[row, column] < 0.9 * depth_m[inside]) & (depth_m[inside] < 30)
     open_ = (closest[row, column] > 0.98 * depth_m[inside]) & (farthest[row, column] < 1.02 * depth_m[inside])
-    assert enough(scene, hidden.sum(), 10) and not valid[inside][hidden].any()
+    assert hidden.sum() >= 3 and not valid[inside][hidden].any()
     assert valid[inside][open_].mean() > 0.98
 
 
@@ -209,11 +264,12 @@ def test_sites_of_bodies_land_on_their_instance(any_clip):
     for who, sites in scene.joints(here.time_s).items():
         pixels, depth_m = project(here, sites)
         inside = (np.rint(pixels) >= 0).all(-1) & (np.rint(pixels) < here.ids.shape[::-1]).all(-1) & (depth_m > 0.1)
+        inside &= depth_m < 0.08 * here.intrinsics.fx  # farther, limbs are thinner than pixels
         u, v = np.rint(pixels[inside]).astype(int).T
         # inside a body: either it is seen within half a pixel, or something stands before it
         assert ((here.ids[v, u] == who) | (here.depth_m[v, u] < depth_m[inside])).all()
         landed += np.sum(here.ids[v, u] == who)
-    assert enough(scene, landed, 20)
+    assert landed >= 10
 
 
 def test_an_id_is_the_same_actor_all_the_time(clip):
@@ -234,15 +290,15 @@ def test_an_id_is_the_same_actor_all_the_time(clip):
 def test_amodal_masks_are_those_of_each_instance_alone(any_clip):
     scene, here, _, amodal = any_clip
     compared = 0
-    for who in range(1, len(scene.classes) + 1):
-        expected = np.isfinite(alone(scene, here, who))
+    for who, alone_m in any_clip.alone_m.items():
+        expected = np.isfinite(alone_m)
         mask = amodal[who].full(*expected.shape) if who in amodal else np.zeros_like(expected)
         assert mask[here.ids == who].all()
         if expected.sum() > 200:
             assert (mask & expected).sum() > 0.97 * (mask | expected).sum()
             compared += 1
         assert abs(int(mask.sum()) - int(expected.sum())) <= 3 + 0.01 * expected.sum()
-    assert enough(scene, compared, 5)
+    assert compared >= 2
 
 
 def test_the_amodal_mask_of_what_reaches_behind_the_camera(monkeypatch):
@@ -260,7 +316,7 @@ def test_who_hides_whom_agrees_with_the_order_in_depth(any_clip):
     found = {one.id: one for one in truth.instances(scene, here, amodal)}
     pairs = 0
     for hidden in found:
-        behind_m = alone(scene, here, hidden)
+        behind_m = any_clip.alone_m[hidden]
         for who, one in found.items():
             over = (here.ids == who) & np.isfinite(behind_m)
             if who == hidden or 0 < over.sum() < 8:
@@ -269,13 +325,13 @@ def test_who_hides_whom_agrees_with_the_order_in_depth(any_clip):
             if over.any():
                 assert np.mean(here.depth_m[over] < behind_m[over]) > 0.98
                 pairs += 1
-    assert enough(scene, pairs, 3)
+    assert pairs >= 1
 
 
 def test_border_pixels_of_a_hiding_pair_are_nearer(any_clip):
     scene, here, _, amodal = any_clip
     nearer = {(one.id, hidden) for one in truth.instances(scene, here, amodal) for hidden in one.hides}
-    ids, depth_m = here.ids, here.depth_m
+    ids, depth_m, right = here.ids, here.depth_m, []
     for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         for one, other in ((a, b), (b, a)):
             steps = (ids[one] != ids[other]) & (ids[one] > 0) & (ids[other] > 0)
@@ -283,7 +339,9 @@ def test_border_pixels_of_a_hiding_pair_are_nearer(any_clip):
                 at_border = steps & (ids[one] == who) & (ids[other] == hidden)
                 at_border &= amodal[hidden].full(*ids.shape)[one]
                 if (hidden, who) not in nearer:
-                    assert (depth_m[one][at_border] < depth_m[other][at_border] + 0.05).all()
+                    right += (depth_m[one][at_border] < depth_m[other][at_border] + 0.05).tolist()
+    # at a thin limb the pixel beside may be another part of the body
+    assert len(right) >= 10 and np.mean(right) > 0.95
 
 
 def test_3d_boxes_hold_their_instances(any_clip):
@@ -319,7 +377,7 @@ def test_instances_sum_up_their_pixels(any_clip):
             assert one.box_px == cv2.boundingRect(pixels.astype(np.uint8))
             assert one.depth_m == pytest.approx(here.depth_m[pixels].mean(), rel=1e-5)
         assert one.box_amodal_px == cv2.boundingRect(amodal[one.id].full(*pixels.shape).astype(np.uint8))
-    assert enough(scene, sum(one.visible < 0.9 for one in found), 1)
+    assert any(one.visible < 1 for one in found) and any(one.visible == 1 for one in found)
 
 
 def test_what_is_parked_stands_still_and_what_acts_does_not(clip):
