@@ -88,6 +88,7 @@ def _cell(activity: str, seed: int) -> np.ndarray:
 
 
 def _worth_seeing(frame: dict) -> int:
-    """How many actors are seen well, and of how many kinds."""
+    """How many actors are seen well, and of how many kinds; nobody should fill the picture."""
     seen = [row for row in frame["instances"] if row["area"] > 600]
-    return len(seen) + 3 * len({row["class"] for row in frame["instances"] if row["area"] > 100})
+    filled = any(row["area"] > 0.08 * frame["ids"].size for row in seen)
+    return len(seen) + 3 * len({row["class"] for row in frame["instances"] if row["area"] > 100}) - 20 * filled

@@ -22,7 +22,7 @@ shape of a scene to be right before its scale is. Licence: Apache-2.0.
 | network | {network}: residual encoder, spatio-temporal DPT head, {parameters:.1f} M parameters, fp16 |
 | input | short side {short_side} px, both sides multiples of {multiple}; RGB, and each pixel's ray |
 | output | depth for a focal length of {focal:g} px at the input, multiplied by focal / {focal:g}; confidence |
-| data | {clips} clips of rooms, courts and plazas, `instance-depth simulate --split train` |
+| data | {clips} clips of nine activities, `instance-depth simulate --split sim-train`, after 2438 of earlier ones |
 | recipe | `instance-depth train --config config/train/tiny.yaml`, seed {seed}, {steps} steps, commit {commit} |
 | sha256 | {sha256} |
 
@@ -37,7 +37,8 @@ metric, no alignment ({machine}, {date}).
 
 ## The curve
 
-Held-out clips in training size; `images` and `clips` at half size, `full` at the size it runs at.
+Held-out clips in training size, of the earlier scenes up to step 6000; `images` and `clips` at half size, `full` at the
+size it runs at.
 
 | step | phase | training: term `absolute` | held out: sigma1 | held out: REL |
 |---|---|---|---|---|
