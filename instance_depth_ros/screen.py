@@ -43,7 +43,7 @@ class Screen:
             window = "native" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else "web"
         self._rerun = rerun
         self._recording = rerun.RecordingStream("instance_depth_ros")
-        self._intrinsics = None
+        self._intrinsics, self._knows_truth = None, False
         self._server, self.url, sinks = None, "", []
         if window != "none":
             data = f"rerun+http://127.0.0.1:{grpc_port}/proxy"
@@ -61,15 +61,30 @@ class Screen:
         """False once somebody closed the window."""
         return self._server is None or self._server.poll() is None
 
-    def show(self, stamp_ns: int, intrinsics: Intrinsics, color=None, depth_m=None, confidence=None, points=None):
-        """Show one moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8, points (...) of POINT."""
+    def show(
+        self,
+        stamp_ns: int,
+        intrinsics: Intrinsics,
+        color=None,
+        depth_m=None,
+        confidence=None,
+        points=None,
+        truth_m=None,
+    ):
+        """Show one moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8, points (...) of POINT.
+
+        truth_m: (H, W), of a simulated one.
+        """
         self._set_time(stamp_ns)
-        if intrinsics != self._intrinsics:
+        if intrinsics != self._intrinsics or (truth_m is not None and not self._knows_truth):
+            self._knows_truth |= truth_m is not None
             self._show_camera(intrinsics, depth_m)
         if color is not None:
             self._log("camera/color", self._jpeg(color))
         if depth_m is not None:
             self._log("camera/depth", self._depth(depth_m))
+        if truth_m is not None:
+            self._log("camera/truth", self._depth(truth_m))
         if confidence is not None:
             self._log("camera/confidence", self._rerun.Image(_smaller(confidence, cv2.INTER_AREA)))
         if points is not None:
@@ -122,6 +137,7 @@ class Screen:
         )
         pictures = {
             "color": "picture",
+            **({"truth": "true depth"} if self._knows_truth else {}),
             "depth": "depth in metres, red is near",
             "confidence": "confidence, white is sure",
         }

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from instance_depth_ros.demo import main
 from instance_depth_ros.demo.main import balance
 from instance_depth_ros.demo.pictures import contact_sheet, depth_video
 from instance_depth_ros.demo.record import SAMPLES, Record, Sample, depth_code, depth_from_code
+from instance_depth_ros.drawing import GAP, LINE, TILE
 from instance_depth_ros.geometry import Intrinsics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +73,27 @@ def test_the_contact_sheet_shows_input_depth_confidence_and_cloud(tmp_path):
     columns = np.flatnonzero(yellow.any(0))
     assert columns.min() < 320, "the disk is in the input"
     assert columns.max() > sheet.shape[1] - 320, "the disk is in the cloud"
+
+
+def test_the_truth_of_a_simulated_camera_stands_beside_the_estimate(tmp_path):
+    kept = Record(intrinsics=LENS)
+    for index in range(3):
+        kept.add(replace(moment(index * 100_000_000), truth_m=np.full((120, 160), 12.0, np.float32)))
+    contact_sheet(kept, tmp_path / "sheet.png", "with truth")
+    contact_sheet(record(3), tmp_path / "without.png", "without")
+    sheet, without = (cv2.imread(str(tmp_path / name))[..., ::-1] for name in ("sheet.png", "without.png"))
+    assert sheet.shape[1] == without.shape[1] + TILE + GAP
+    # of one depth all over, so of one colour, which the estimate has at its wall alone
+    true = sheet[2 * LINE + 20 : 2 * LINE + 200, TILE + 2 * GAP + 10 : 2 * TILE]
+    estimate = sheet[2 * LINE + 20 : 2 * LINE + 200, 2 * TILE + 3 * GAP + 10 : 3 * TILE]
+    assert true.std((0, 1)).max() < 1 < 20 < estimate.std((0, 1)).max()
+    depth_video(kept, tmp_path / "depth.mp4")
+    depth_video(record(3), tmp_path / "without.mp4")
+    widths = []
+    for name in ("depth.mp4", "without.mp4"):
+        with av.open(str(tmp_path / name)) as movie:
+            widths.append(movie.streams.video[0].width)
+    assert widths[0] > widths[1] + 400
 
 
 def test_the_video_has_each_frame_at_its_time(tmp_path):

@@ -32,7 +32,7 @@ GRID, CAMERA = (225, 225, 225), (200, 30, 30)
 
 
 def contact_sheet(record: Record, path: Path, title: str) -> None:
-    """A PNG of up to ROWS moments of a Record: input, depth, confidence, the cloud from the side."""
+    """A PNG of up to ROWS moments of a Record: input, true depth where known, depth, confidence, cloud from the side."""
     samples = record.samples
     chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, ROWS).round().astype(int))]
     near_m, far_m = depth_span(np.stack([sample.depth_m for sample in samples]))
@@ -40,24 +40,19 @@ def contact_sheet(record: Record, path: Path, title: str) -> None:
     lines = []
     for sample in chosen:
         seconds = (sample.stamp_ns - samples[0].stamp_ns) / 1e9
-        depth = tile(colored_depth(sample.depth_m, near_m, far_m))
+        depths = [tile(colored_depth(depth_m, near_m, far_m)) for depth_m in sample.depths_m]
+        height = depths[0].shape[0]
         sure = tile(np.repeat(sample.confidence[..., None], 3, -1))
         points = cloud(sample.depth_m, record.intrinsics, sample.color, detail_px=DETAIL_PX)
-        side = view.draw(points, depth.shape[0])
-        line = beside(tile(sample.color), depth, depth_legend(near_m, far_m, depth.shape[0]), sure, side)
+        legend = depth_legend(near_m, far_m, height)
+        line = beside(tile(sample.color), *depths, legend, sure, view.draw(points, height))
         lines += [line, text_line(f"{seconds:.1f} s", line.shape[1])]
     width = lines[0].shape[1]
-    titles = np.full((LINE, width, 3), PAPER, np.uint8)
-    columns = [GAP + column * (TILE + GAP) for column in (0, 1)]
-    columns += [columns[1] + TILE + LEGEND + 2 * GAP, columns[1] + 2 * TILE + LEGEND + 3 * GAP]
-    names = (
-        "input",
-        "depth (near red, far blue)",
-        "confidence (white sure, black unsure)",
-        "cloud from the right side",
-    )
-    for left, name in zip(columns, names, strict=True):
+    titles, left = np.full((LINE, width, 3), PAPER, np.uint8), GAP
+    names = ["input", *["true depth"] * (len(depths) - 1), "depth (near red, far blue)"]
+    for name in (*names, "confidence (white sure, black unsure)", "cloud from the right side"):
         write_text(titles, name, (left, LINE - 8))
+        left += TILE + GAP + (LEGEND + GAP) * (name == names[-1])
     sheet = np.concatenate([text_line(title, width), titles, *lines])
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise OSError(f"could not write {path}")
@@ -114,15 +109,15 @@ class SideView:
 
 
 def depth_video(record: Record, path: Path) -> None:
-    """An MP4 of a Record's small pictures with their depth and its legend, at the pace of their stamps."""
+    """An MP4 of a Record's small pictures with true depth, depth and its legend, at the pace of their stamps."""
     near_m, far_m = depth_span(np.stack([sample.depth_m for sample in record.samples]))
 
-    def picture(jpeg: bytes, png: bytes) -> np.ndarray:
+    def picture(jpeg: bytes, pngs: list[bytes]) -> np.ndarray:
         color = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        depth = colored_depth(depth_from_code(png), near_m, far_m)
-        return beside(color, depth, depth_legend(near_m, far_m, color.shape[0]))
+        depths = [colored_depth(depth_from_code(png), near_m, far_m) for png in pngs]
+        return beside(color, *depths, depth_legend(near_m, far_m, color.shape[0]))
 
-    write_video(path, ((stamp_ns, picture(jpeg, png)) for stamp_ns, jpeg, png in record.small), len(record.small))
+    write_video(path, ((stamp_ns, picture(jpeg, pngs)) for stamp_ns, jpeg, pngs in record.small), len(record.small))
 
 
 def _round_step(rough: float) -> float:

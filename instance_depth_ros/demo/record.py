@@ -17,19 +17,25 @@ SAMPLES = 12
 
 @dataclass(frozen=True)
 class Sample:
-    """One whole moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8."""
+    """One whole moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8; truth_m of a simulated one."""
 
     stamp_ns: int
     color: np.ndarray
     depth_m: np.ndarray
     confidence: np.ndarray
+    truth_m: np.ndarray | None = None
+
+    @property
+    def depths_m(self) -> list[np.ndarray]:
+        """The truth, where it is known, and the estimate."""
+        return [self.depth_m] if self.truth_m is None else [self.truth_m, self.depth_m]
 
 
 @dataclass
 class Record:
-    """What was seen. small: (stamp_ns, JPEG of colour, PNG of depth codes) of each frame; figures: by node's name."""
+    """What was seen. small: (stamp_ns, JPEG of colour, PNGs of codes of depths_m) of each frame; figures: by node."""
 
-    small: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    small: list[tuple[int, bytes, list[bytes]]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     intrinsics: Intrinsics | None = None
     arrivals: list[float] = field(default_factory=list)
@@ -42,7 +48,7 @@ class Record:
 
     def add(self, sample: Sample) -> None:
         """Keep it small, and whole when it is due: samples stay even over time, however long that is."""
-        self.small.append((sample.stamp_ns, jpeg(sample.color), depth_code(sample.depth_m)))
+        self.small.append((sample.stamp_ns, jpeg(sample.color), list(map(depth_code, sample.depths_m))))
         height, width = sample.depth_m.shape
         self.middle_m = float(sample.depth_m[height // 2, width // 2])
         if self.samples and sample.stamp_ns - self.samples[-1].stamp_ns < self._interval_ns:

@@ -81,9 +81,10 @@ class Observer:
     def _keep(self, color_message, depth_message, confidence_message, truth_message=None):
         color, depth_m = color_from_image(color_message), depth_from_image(depth_message)
         confidence = array_from_image(confidence_message)
-        self.record.add(Sample(stamp_ns(depth_message), color, depth_m, confidence))
-        if truth_message is not None:
-            self._judge(depth_m, depth_from_image(truth_message))
+        truth_m = None if truth_message is None else depth_from_image(truth_message)
+        self.record.add(Sample(stamp_ns(depth_message), color, depth_m, confidence, truth_m))
+        if truth_m is not None:
+            self._judge(depth_m, truth_m)
 
     def _judge(self, depth_m, truth_m):
         """Every other pixel of every other row is enough for the live figure and costs a quarter."""

@@ -25,6 +25,7 @@ from .spin import run
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 STREAMS = {
     "color": ("camera/color/image_raw", Image, color_from_image),
+    "truth_m": ("simulation/depth/image", Image, depth_from_image),
     "depth_m": ("depth/image", Image, depth_from_image),
     "confidence": ("depth/confidence", Image, array_from_image),
     "points": ("depth/points", PointCloud2, lambda message: np.frombuffer(message.data, POINT)),
@@ -67,7 +68,7 @@ class ViewerNode(Node):
             self._pairer.registerCallback(self._show)
         if time.monotonic() - self._silent_since > self.settings.silence_s:
             self._silent_since = math.inf  # said once a silence
-            missing = [topic for name, (topic, *_) in STREAMS.items() if name not in published]
+            missing = [topic for name, (topic, *_) in STREAMS.items() if name not in (*published, "truth_m")]
             self.get_logger().warning(
                 f"nothing to show for {self.settings.silence_s:g} s; "
                 + (f"nobody publishes {', '.join(missing)}" if missing else "publishers are silent"),
