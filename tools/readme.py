@@ -103,16 +103,18 @@ def scenes() -> str:
         return f"Not measured yet: `{made}`, then `{SCENES[1]}`"
     result = json.loads(path.read_text())
     depths = list(result["all"]["objects_by_depth"])
-    lines = [f"| | videos | objects | partly hidden | {' | '.join(depths)} |", "|---" * (4 + len(depths)) + "|"]
+    lines = [f"| | videos | objects | actors | of them partly hidden | {' | '.join(depths)} |"]
+    lines.append("|---" * (5 + len(depths)) + "|")
     gid = result["gid"]
-    lines.append(f"| GID | {gid['videos']} | {gid['average_objects']} | | {' | '.join([''] * len(depths))} |")
+    lines.append(f"| GID | {gid['videos']} | {gid['average_objects']} | | | {' | '.join([''] * len(depths))} |")
     rows = {"its six activities, simulated": result["gid_activities"], "all, simulated": result["all"]}
     rows |= {name.replace("_", " "): row for name, row in result["activities"].items()}
     for name, row in rows.items():
         total = sum(row["objects_by_depth"].values())
         shares = " | ".join(f"{100 * n / total:.0f} %" for n in row["objects_by_depth"].values())
         hidden = f"{100 * row['partly_hidden']:.0f} %"
-        lines.append(f"| {name} | {row['videos']} | {row['average_objects']:.1f} | {hidden} | {shares} |")
+        means = f"{row['average_objects']:.1f} | {row['average_actors']:.1f}"
+        lines.append(f"| {name} | {row['videos']} | {means} | {hidden} | {shares} |")
     where = f"`{made}` and `{SCENES[1]}`; commit {result['commit']}, {result['date']}:"
     return "\n".join([where, "", *lines])
 
