@@ -32,7 +32,7 @@ GRID, CAMERA = (225, 225, 225), (200, 30, 30)
 
 
 def contact_sheet(record: Record, path: Path, title: str) -> None:
-    """A PNG of up to ROWS moments of a Record: input, true depth where known, depth, confidence, cloud from the side."""
+    """A PNG of up to ROWS moments: input, true depth where it is known, depth, confidence, the cloud from the side."""
     samples = record.samples
     chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, ROWS).round().astype(int))]
     near_m, far_m = depth_span(np.stack([sample.depth_m for sample in samples]))
