@@ -44,19 +44,8 @@ class ModelConfig:
 PRESETS = {
     preset.name: preset
     for preset in (
-        ModelConfig(
-            "tiny",
-            "conv",
-            (32, 64, 128, 256),
-            (2, 3, 4, 2),
-            4,
-            (),
-            32,
-            (32, 64, 128, 256),
-            short_side=256,
-            multiple=32,
-            canonical_focal_px=256.0,
-        ),
+        ModelConfig("tiny", "conv", (32, 64, 128, 256), (2, 3, 4, 2), 4, (), 32, (32, 64, 128, 256),
+                    short_side=256, multiple=32, canonical_focal_px=256.0),
         ModelConfig("small", "vit", (384,), (12,), 6, (2, 5, 8, 11), 64, (48, 96, 192, 384)),
         ModelConfig("base", "vit", (768,), (12,), 12, (2, 5, 8, 11), 128, (96, 192, 384, 768)),
         ModelConfig("large", "vit", (1024,), (24,), 16, (4, 11, 17, 23), 256, (256, 512, 1024, 1024)),
