@@ -44,7 +44,8 @@ def test_a_wheel_holds_weights_launch_and_config_and_puts_its_commands_on_path(c
     for path in (checkout / "instance_depth_ros" / "weights").iterdir():
         assert f"instance_depth_ros/weights/{path.name}" in inside
     prefix = tmp_path / "prefix"
-    run(*pip, "install", "-q", "--no-deps", "--prefix", str(prefix), str(wheel))
+    # --ignore-installed: else pip takes the package out of the environment that runs this
+    run(*pip, "install", "-q", "--no-deps", "--ignore-installed", "--prefix", str(prefix), str(wheel))
     assert {path.name for path in (prefix / "bin").iterdir()} == EXECUTABLES
     (packages,) = prefix.glob("lib/python3*/site-packages")
     found = run(sys.executable, "-c", WHERE, cwd="/", PYTHONPATH=str(packages))
