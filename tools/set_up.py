@@ -35,7 +35,8 @@ def main():
     sourced = not args.ros and has_module(python, "rclpy") and os.environ.get("ROS_DISTRO")
     ros = f"sourced {sourced}" if sourced else args.ros or "kilted"
     stamp, key = args.venv / "set-up.sha256", fingerprint(python, ros)
-    if not stamp.exists() or stamp.read_text() != key:
+    made = stamp.exists() and stamp.read_text() == key and (args.venv / "bin" / "instance-depth").exists()
+    if not made:
         build(python, args.venv, ros)
         stamp.write_text(key)
     install_system_packages(args.tests)
