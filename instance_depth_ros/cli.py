@@ -119,7 +119,7 @@ def _video(parser: argparse.ArgumentParser) -> None:
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--activity", choices=config.ACTIVITIES, help="one clip, of this scene")
+    what.add_argument("--activity", choices=config.ACTIVITIES, help="one clip of this scene, as in sim-train")
     what.add_argument(
         "--split", choices=config.SPLITS, help="the clips of a frozen split; those that are there are kept"
     )

@@ -68,7 +68,13 @@ def written(simulated, tmp_path):
 @pytest.mark.parametrize("gone", ["depth/000002.png", "rgb/000001.jpg", "frames.jsonl"])
 def test_a_damaged_sequence_is_not_taken_for_finished(written, gone):
     (written / CLIP.name / gone).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{gone} is missing; the folder is damaged: delete it"):
+    with pytest.raises(FileNotFoundError, match=f"{gone} is missing( or empty)?; the folder is damaged: delete it"):
+        generate.write([CLIP], written, tuple(LAYERS), workers=1)
+
+
+def test_an_empty_file_is_damage_too(written):
+    (written / CLIP.name / "truth/000001.tiff").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="truth/000001.tiff is missing or empty"):
         generate.write([CLIP], written, tuple(LAYERS), workers=1)
 
 
@@ -112,6 +118,15 @@ def test_frames_beyond_the_clip_are_an_error(rendering):
         with pytest.raises(IndexError, match="room_0003_1 has 3 frames"):
             beyond()
     film.close()
+
+
+def test_a_frame_in_which_everybody_is_hidden_has_its_amodal_masks(rendering):
+    film = Film(Clip("tour", 3005, "test", 0, 3000, 10.0, 64, 48))
+    frame = film.read(1500, ("ids", "amodal"))
+    film.close()
+    assert frame["amodal"] and not frame["ids"].any()
+    assert all(type(who) is int and mask.any() for who, mask in frame["amodal"].items())
+    assert {row["visible"] for row in frame["instances"]} == {0.0}
 
 
 def test_live_and_written_clips_agree(simulated):

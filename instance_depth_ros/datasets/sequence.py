@@ -87,13 +87,14 @@ class Sequence:
         return row
 
     def check(self, layers: Iterable[str]) -> None:
-        """Raise an error where frames.jsonl has too few lines or a file of these layers is missing; none is opened."""
+        """Raise an error where frames.jsonl lacks lines, or a file of these layers is missing or empty; opens none."""
         self.frame(len(self) - 1)
         for layer, name in ((LAYERS[name], name) for name in layers):
-            there = {f"{layer.folder}/{path.name}" for path in (self.folder / layer.folder).glob("*")}
+            files = (path for path in (self.folder / layer.folder).glob("*") if path.stat().st_size)
+            there = {f"{layer.folder}/{path.name}" for path in files}
             for index in range(len(self)):
                 if not _over_an_end(name, index, len(self)) and there.isdisjoint(layer.files(index)):
-                    raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing; {FAULT}")
+                    raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing or empty; {FAULT}")
 
     @cached_property
     def _starts(self) -> np.ndarray:

@@ -46,7 +46,7 @@ def amodal_masks(scene, moment) -> dict[int, Cutout]:
     owner = scene.instance_of[geoms][owner] if len(geoms) else owner
     visible = visible_boxes(moment.ids)
     masks = {}
-    for who in np.union1d(owner, list(visible)).tolist():
+    for who in sorted({*owner.tolist(), *visible}):
         of = slice(*np.searchsorted(owner, (who, who + 1)))
         masks[who] = _fill(rows[of], first[of], last[of], moment.ids, who, visible.get(who))
     return masks

@@ -35,7 +35,7 @@ def build(rng: np.random.Generator) -> World:
     exit_ = [np.array([aisle[0] + _WALL_M / 2, 0.4 * aisle[1]])] if outdoors else []
     _corridor(world, rng, crowd, aisle, doors + exit_)
     if outdoors:
-        _square(world, rng, crowd, lanes, aisle, exit_[0])
+        _square(world, rng, crowd, lanes, exit_[0])
     crowd.perform()
     world.taken = [thing for thing in world.taken if thing not in lanes.kept_free]
     lanes.close()
@@ -145,7 +145,7 @@ def _corridor(world: World, rng, crowd: Crowd, half, openings) -> None:
         crowd.go([way], rng.uniform(0.9, 1.3))
 
 
-def _square(world: World, rng, crowd: Crowd, walk: Walk, aisle, door) -> None:
+def _square(world: World, rng, crowd: Crowd, walk: Walk, door) -> None:
     """The way out at the corridor's east end, a house front with the door in it, open ground with people."""
     stage, x, deep = world.stage, door[0] + _WALL_M / 2, world.half[1] + 4
     image, period = (
