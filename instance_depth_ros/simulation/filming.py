@@ -36,7 +36,7 @@ def choose(scene, rng: np.random.Generator) -> Shot:
     moments = [_instances(scene, time_s)[actors] for time_s in times]
     # who goes to a zoo looks at the animals
     counts = np.where(scene.classes[actors] == ANIMAL, 2.0, 1.0)
-    moving = _moving(scene)
+    moving, best, most = _moving(scene), None, -np.inf
     for _ in range(_ROUNDS):
         # what carries the camera and its lens are given: else those that see most would always be chosen
         mount, lens = _mount(rng, scene.world.filming), str(rng.choice(scene.world.filming.lenses))
@@ -44,11 +44,15 @@ def choose(scene, rng: np.random.Generator) -> Shot:
         # not always the very best: views of a scene shall differ
         luck = rng.uniform(0.7, 1.0, _TRIES)
         worth = [
-            luck[i] * _seen(scene, shot, times, moments, counts) if _free(scene, shot.path, moving) else -1.0
+            luck[i] * _seen(scene, shot, times, moments, counts) if _free(scene, shot.path, moving) else -np.inf
             for i, shot in enumerate(shots)
         ]
-        if max(worth) > 0:
-            return shots[int(np.argmax(worth))]
+        if max(worth) > most:
+            best, most = shots[int(np.argmax(worth))], max(worth)
+        if most > 0:
+            break
+    if best is not None:
+        return best
     raise RuntimeError(f"{scene.activity} {scene.seed} has no free place for a camera: take another seed")
 
 
