@@ -220,6 +220,7 @@ def cross(a, b) -> np.ndarray:
 
 
 def unit(vectors) -> np.ndarray:
+    """Of length 1 along the last axis; what has no length stays so."""
     return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9)
 
 

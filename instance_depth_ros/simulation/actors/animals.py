@@ -8,6 +8,7 @@ from ..sets.stage import Stage
 from ..world import ANIMAL
 from . import bodies as shape
 from . import furs
+from .anatomy import unit
 from .bodies import GEOMS, Bodies
 from .courses import Course
 from .footfalls import Footfalls
@@ -153,13 +154,13 @@ class Animals:
         eye = poll + 0.3 * long * face + 0.2 * deep * brow + 0.44 * wide * out
         stance.put(shape.EYES.start + pair, eye, face)
         root = poll + np.where(heavy, 0.5 * wide * out, 0.3 * deep * brow + 0.36 * wide * out)
-        along = _unit(np.where(heavy, 0.5 * out - face - 0.7 * brow, brow + 0.75 * out - 0.3 * face))
+        along = unit(np.where(heavy, 0.5 * out - face - 0.7 * brow, brow + 0.75 * out - 0.3 * face))
         flat = np.where(heavy, out - 0.3 * face, face)
         stance.put(shape.EARS.start + pair, root + 0.4 * b.ear[:, None] * along, along, flat)
         tusk = 0.7 * long * face - 0.2 * deep * brow + 0.3 * wide * out
         root = poll + np.where(heavy, tusk, 0.12 * long * face + 0.4 * deep * brow + 0.2 * wide * out)
-        along = _unit(np.where(heavy, 1.2 * face - 0.5 * brow + 0.3 * out, brow + 0.5 * out - 0.3 * face))
-        over = _unit(np.where(heavy, face + 0.2 * brow + 0.2 * out, brow + 0.15 * out - 0.6 * face))
+        along = unit(np.where(heavy, 1.2 * face - 0.5 * brow + 0.3 * out, brow + 0.5 * out - 0.3 * face))
+        over = unit(np.where(heavy, face + 0.2 * brow + 0.2 * out, brow + 0.15 * out - 0.6 * face))
         half = 0.25 * b.horns[:, None]
         stance.put(shape.HORN_ROOT.start + pair, root + half * along, along)
         stance.put(shape.HORN_TIP.start + pair, root + 2 * half * along + half * over, over)
@@ -169,8 +170,8 @@ class Animals:
         hang, tip = _raised(-stance.ahead, -1.1) + 0.3 * aside, _raised(-stance.ahead, -1.45) + 0.6 * aside
         # the tail of one that lies is laid round its flank
         lies, flank = self.lying[:, None], -stance.right - 0.15 * _UP
-        hang = _unit(np.where(lies, flank - 0.3 * stance.ahead, hang))
-        tip = _unit(np.where(lies, stance.ahead + 0.2 * flank, tip))
+        hang = unit(np.where(lies, flank - 0.3 * stance.ahead, hang))
+        tip = unit(np.where(lies, stance.ahead + 0.2 * flank, tip))
         root = stance.at(-0.5 * b.length - 0.13 * b.withers_m, b.back - np.where(self.lying, 0.4, 0.2) * b.depth)
         half = 0.25 * b.tail[:, None]
         stance.put(shape.TAIL_ROOT, root + half * hang, hang)
@@ -221,7 +222,7 @@ class Animals:
         # elbows point back, stifles ahead; aside, where one lies on them
         pole = np.where(front, -1.0, 1.0)[:, None] * ahead
         pole = pole + 1.6 * self.lying[:, None, None] * (side * left + 0.5 * _UP)
-        pole = _unit(pole - (pole * axis).sum(-1, keepdims=True) * axis)
+        pole = unit(pole - (pole * axis).sum(-1, keepdims=True) * axis)
         return root, root + along * axis + np.sqrt(np.maximum(upper**2 - along**2, 0)) * pole, hock, foot
 
 
@@ -244,19 +245,15 @@ class _Stance:
 
     def put(self, geom, center, along, side=None) -> None:
         """A shape (or pair, or four): along its long axis, side across its flat one."""
-        self.centers[:, geom], self._along[:, geom] = center, _unit(along)
+        self.centers[:, geom], self._along[:, geom] = center, unit(along)
         if side is not None:
             self._side[:, geom] = side
 
     def frames(self) -> np.ndarray:
         """(n, GEOMS, 3, 3): x down in the side plane, y left, z along: prints run round limbs, their seam is below."""
         along = self._along
-        right = _unit(self._side - (self._side * along).sum(-1, keepdims=True) * along)
+        right = unit(self._side - (self._side * along).sum(-1, keepdims=True) * along)
         return np.stack([np.cross(along, right), -right, along], -1)
-
-
-def _unit(vectors) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def _raised(level, angle) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from ..sets import textures
 from ..sets.stage import Stage
 from ..world import BALL
+from .anatomy import unit
 
 GRAVITY = 9.81
 # radii, metres: FIBA size 7, FIVB, ITTF; of a shuttle the cork (BWF: 25 to 28 mm across)
@@ -135,7 +136,7 @@ class Balls:
         """kind: one of RADIUS_M."""
         self.kinds.append(kind)
         self.paths.append(path.close())
-        self._axes.append(_unit(self._rng.normal(size=3)))
+        self._axes.append(unit(self._rng.normal(size=3)))
 
     @property
     def geoms_each(self) -> list[int]:
@@ -162,8 +163,8 @@ class Balls:
             if kind == "shuttle":
                 # the cork leads; over 0.06 s, so that it turns and does not snap when it is hit
                 ahead = path.at(time_s + 0.03) - path.at(time_s - 0.03) + (0, 0, 1e-3)
-                ahead = _unit(ahead)
-                side = _unit(np.cross(ahead, (0.31, 0.86, 0.41)))
+                ahead = unit(ahead)
+                side = unit(np.cross(ahead, (0.31, 0.86, 0.41)))
                 rotation = np.stack([side, np.cross(ahead, side), ahead], -1)
                 centers += [path.at(time_s) - back * ahead for back in (0.0, 0.02, 0.042, 0.064)]
                 rotations += [rotation] * 4
@@ -174,10 +175,6 @@ class Balls:
 
     def joints(self, time_s: float) -> None:
         return None
-
-
-def _unit(vector) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
 
 
 def _skin(rng, kind: str, size=64) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..world import World
 from . import gestures
+from .anatomy import unit
 from .balls import GRAVITY, Path
 from .people import People
 from .script import Script
@@ -58,14 +59,10 @@ def stops(player: int, touches: list[Touch], meets, looks_at) -> list[tuple[floa
     for touch in touches:
         if touch.player == player:
             ahead, left, before_s, after_s = meets(touch.style)
-            c, s = _unit(looks_at(touch.place) - touch.place)
+            c, s = unit(looks_at(touch.place) - touch.place)
             place = touch.place - [c * ahead - s * left, s * ahead + c * left]
             found += [(touch.time_s - before_s, place), (touch.time_s + after_s, place)]
     return found
-
-
-def _unit(vector) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
 
 
 def over_net(side, ball_y, net=(0.0, 0.0)) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from ..sets import textures
 from ..sets.stage import Stage
 from ..world import RACKET
+from .anatomy import unit
 from .gestures import Targets
 from .people import People
 from .play import beside
@@ -55,7 +56,7 @@ class Rackets:
         axes = np.stack([ahead, out, [0, 0, 1]])
         shoulder = beside(self._people, person, time_s, 0.0, -0.19, 0.8 * self._people.stature_m[person])
         offsets_s, hands, directions = zip(*_STROKES[self.sport][style], strict=True)
-        along = np.array([_unit(np.array(direction) @ axes) for direction in directions])
+        along = np.array([unit(np.array(direction) @ axes) for direction in directions])
         times = time_s + np.array(offsets_s)
         meets = ball - REACH_M[self.sport] * along[offsets_s.index(0.0)]
         points = [meets if hand is None else shoulder + np.array(hand) @ axes for hand in hands]
@@ -75,7 +76,7 @@ class Rackets:
         for person, times, at, ball, along, ahead in self._hits:
             # the wrist does the rest: at the hit the racket points from where the hand is to the ball
             along = along.copy()
-            along[at] = _unit(ball - self._people.hand(person, 1, times[at]))
+            along[at] = unit(ball - self._people.hand(person, 1, times[at]))
             normals = np.array([_frame(one, ahead)[:, 1] for one in along])
             slot = 2 * self.holders.index(person)
             aims.add(slot, times, along, _BLEND_S)
@@ -91,8 +92,8 @@ class Rackets:
         for person, aim, weight in zip(self.holders, aims.reshape(-1, 2, 3), weights.reshape(-1, 2), strict=True):
             hand, turned = self._people.hand_frame(person, 1, time_s)
             ahead, out = _axes(headings[self._people.actors[person]])
-            ready = _unit(_READY @ np.stack([ahead, out, [0, 0, 1]]) + 0.5 * turned[:, 2])
-            along = _unit((1 - weight[0]) * ready + weight[0] * aim[0])
+            ready = unit(_READY @ np.stack([ahead, out, [0, 0, 1]]) + 0.5 * turned[:, 2])
+            along = unit((1 - weight[0]) * ready + weight[0] * aim[0])
             hands.append(hand)
             frames.append(_frame(along, (1 - weight[1]) * _frame(ready, ahead)[:, 1] + weight[1] * aim[1]))
         return np.array(hands), np.array(frames)
@@ -128,22 +129,18 @@ def _axes(yaw: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array([np.cos(yaw), np.sin(yaw), 0.0]), np.array([np.sin(yaw), -np.cos(yaw), 0.0])
 
 
-def _unit(vector) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
 def _frame(along, normal) -> np.ndarray:
     """Axes whose third is along, and whose second is as near to normal as can be."""
     across = np.cross(normal, along)
     # where both point the same way, any side will do
-    across = _unit(across + 1e-6 * np.cross((0.3, 0.5, 0.8), along))
+    across = unit(across + 1e-6 * np.cross((0.3, 0.5, 0.8), along))
     return np.stack([across, np.cross(along, across), along], -1)
 
 
 def _bar(a, b, radius: float, look: str):
     """A capsule from a to b as a shape (kind, size, look, centre, rotation)."""
     a, b = np.asarray(a, float), np.asarray(b, float)
-    return "capsule", (radius, np.linalg.norm(b - a) / 2), look, (a + b) / 2, _frame(_unit(b - a), (0, 1, 0))
+    return "capsule", (radius, np.linalg.norm(b - a) / 2), look, (a + b) / 2, _frame(unit(b - a), (0, 1, 0))
 
 
 def _badminton() -> list:
