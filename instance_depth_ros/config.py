@@ -94,6 +94,11 @@ SETTINGS = (
     Setting("threads", 0, "CPU threads of the network; 0: all cores but one", ("depth",), bounds=(0, 256)),
     Setting("network_short_side", 0, "short side of the network's input; 0: what the weights were made for",
             ("depth",), unit="px", bounds=(0, 2048)),
+    Setting("instances", "network", "whose instances: the network's; hf: of a transformers model; topic: an id image "
+            "from elsewhere; none", ("depth",), choices=("network", "hf", "topic", "none")),
+    Setting("instance_threshold", 0.5, "less certain instances are not told of", ("depth",), bounds=(0.0, 1.0),
+            live=True),
+    Setting("rectify", True, "refine depth by instances; false: the holistic depth", ("depth",), live=True),
     Setting("memory", "vda", "which past frames the network sees; vda: the official rule", ("depth",),
             choices=("vda", "none")),
     Setting("reset_gap_s", 2.0, "a longer gap between stamps drops the memory", ("depth",), unit="s",

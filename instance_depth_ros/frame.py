@@ -1,4 +1,4 @@
-"""The two things that travel: a Frame goes into the estimator, an Estimate comes out."""
+"""What travels: a Frame goes into the estimator, an Estimate with its Instances comes out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Frame:
     """One moment of a camera.
 
     color: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 metres registered to colour, NaN invalid, or None.
+    ids: (H, W) uint16 id image from elsewhere, 0 background (instances: topic), or None.
+    world_from_camera: (4, 4) pose of the optical frame where tf knows it, else None.
     stamp_ns: when it was taken; received_ns: when this process got it (time.monotonic_ns clock).
     intrinsics None means unknown: the estimator then assumes a field of view and says so.
     """
@@ -27,6 +29,8 @@ class Frame:
     intrinsics: Intrinsics | None = None
     depth_m: np.ndarray | None = None
     received_ns: int = field(default_factory=time.monotonic_ns)
+    ids: np.ndarray | None = None
+    world_from_camera: np.ndarray | None = None
 
     def __post_init__(self):
         shape = self.color.shape
@@ -37,6 +41,14 @@ class Frame:
             raise ValueError(
                 f"depth_m must be registered to color {size}, got {self.depth_m.shape}; turn on the driver's alignment"
             )
+        if self.ids is not None and (self.ids.shape != size or self.ids.dtype != np.uint16):
+            raise ValueError(
+                f"ids must be registered to color {size} and uint16, got {self.ids.shape} {self.ids.dtype}; "
+                "resize the id image with nearest neighbours"
+            )
+        pose = self.world_from_camera
+        if pose is not None and (np.shape(pose) != (4, 4) or not np.isfinite(pose).all()):
+            raise ValueError(f"world_from_camera must be a finite (4, 4) pose or None, got shape {np.shape(pose)}")
         if self.intrinsics is not None:
             self.intrinsics.check(size)
 
@@ -47,13 +59,39 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """One thing in one frame.
+
+    id: 32 bit, lasting, of confirmed tracks only. pixel: its value in Estimate.ids, 1..65535. class_id: its place in
+    config.CLASSES. depth_m, sigma_m: depth layer (mean depth of what is visible) and its standard deviation.
+    visible: share of it that is not hidden, 0..1. hidden_by: id of the instance in front of it, 0 none.
+    box_px: x, y, width, height in the picture. center_m: median x, y, z of its visible points in the optical frame;
+    size_m: their extent from 5 to 95 %; both NaN where none of its depth is valid.
+    """
+
+    id: int
+    pixel: int
+    class_id: int
+    score: float
+    depth_m: float
+    sigma_m: float
+    visible: float
+    hidden_by: int
+    age_s: float
+    box_px: tuple[int, int, int, int]
+    center_m: tuple[float, float, float]
+    size_m: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What the estimator saw in one Frame; its arrays are never overwritten while someone holds it.
 
     depth_m: (H, W) float32 metres along the optical axis, NaN invalid; None for relative weights.
     disparity: (H, W) float32, affine-invariant inverse depth, for relative weights only.
     confidence: (H, W) uint8, 0..255 = 0..1, predicted P(relative error < 10 %).
-    source: (H, W) uint8, SOURCE_*. intrinsics: those used; intrinsics.assumed where they were guessed.
+    source: (H, W) uint8, SOURCE_*. ids: (H, W) uint16, each pixel's Instance.pixel, 0 background; None without
+    instances (instances: none, relative weights). intrinsics: those used; intrinsics.assumed where they were guessed.
     detail_px: how many pixels of depth_m were interpolated from one of the network's output.
     reset: why the memory was dropped before this frame ('' when it was not). timings_ms: by stage.
     """
@@ -65,6 +103,8 @@ class Estimate:
     confidence: np.ndarray
     source: np.ndarray
     disparity: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    instances: tuple[Instance, ...] = ()
     detail_px: float = 1.0
     reset: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
