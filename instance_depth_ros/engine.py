@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from .geometry import Intrinsics
 from .model.encoder import Downsample, Residual
 from .model.memory import Memory
-from .model.network import DepthNetwork
+from .model.network import DepthNetwork, Prediction
 from .model.preprocess import lens_planes, normalise
 from .model.presets import ModelConfig
 
@@ -26,7 +26,7 @@ AGREE_SIGMA1, AGREE_REL = 0.999, 0.01
 
 
 class Engine:
-    """One call: image and lens of a frame and the stream's memory in, depth and confidence out (eager torch).
+    """One call: image and lens of a frame and the stream's memory in, the network's Prediction out (eager torch).
 
     precision 'auto' takes the fastest of what the device can do that agrees with fp32 on the stored probe clip;
     `refused` says which did not, and how far off they were.
@@ -49,11 +49,18 @@ class Engine:
             self._use(reduced(folded, DTYPES[precision]), precision)
 
     @torch.inference_mode()
-    def __call__(self, image: Tensor, lens: Tensor | None, memory: Memory | None) -> tuple[Tensor, Tensor | None]:
-        """image (B, 3, H, W) float32 normalised, lens (B, 3, H, W) or None -> depth (B, h, w), logit or None; fp32."""
+    def __call__(
+        self,
+        image: Tensor,
+        lens: Tensor | None,
+        memory: Memory | None,
+        masks: Tensor | None = None,
+        instances: bool = True,
+    ) -> Prediction:
+        """As DepthNetwork.forward(), which says what all of them are; image, lens and what comes back are fp32."""
         image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
         lens = None if lens is None else lens.to(self.device, self.dtype)
-        return self.network(image, lens, memory)
+        return self.network(image, lens, memory, masks, instances)
 
     def _use(self, network: DepthNetwork, precision: str) -> None:
         self.network, self.precision, self.dtype = network, precision, DTYPES[precision]
@@ -78,8 +85,7 @@ class Engine:
         memory, outputs, seconds = Memory(), [], []
         for image in images:
             start = time.perf_counter()
-            depth, _ = self(image[None], lens, memory)
-            outputs.append(depth.float().cpu().numpy())
+            outputs.append(self(image[None], lens, memory).depth.float().cpu().numpy())
             seconds.append(time.perf_counter() - start)
         return np.concatenate(outputs), float(np.median(seconds[1:]))
 
@@ -104,12 +110,12 @@ def agreement(output: np.ndarray, reference: np.ndarray) -> str:
 
 
 def probe_inputs(config: ModelConfig) -> tuple[Tensor, Tensor | None]:
-    """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W)."""
+    """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W), None with official weights."""
     with np.load(PROBE) as stored:
         color = stored["color"]
     height, width = (size // config.multiple * config.multiple for size in color.shape[1:3])
     images = normalise(torch.from_numpy(color[:, :height, :width]))
-    if config.encoder == "vit":
+    if not config.ours:
         return images, None
     intrinsics = Intrinsics.from_fov(width, height, 60.0)
     return images, torch.from_numpy(lens_planes(intrinsics, config.canonical_focal_px))[None]

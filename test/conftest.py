@@ -49,5 +49,5 @@ def official_weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def lively_weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("lively") / "lively.safetensors"
-    checkpoint.save(lively(), path, {"name": "lively"}, torch.float32)
+    checkpoint.save(lively(), path, {"name": "lively"}, exact=True)
     return path

@@ -145,7 +145,7 @@ def test_a_file_of_something_else_than_tensors_is_refused(tmp_path):
 def test_unknown_names_say_what_there_is():
     with pytest.raises(CheckpointError, match="no weights 'nowhere/at_all'.*shipped"):
         checkpoint.load("nowhere/at_all")
-    with pytest.raises(CheckpointError, match="tiny, small, base, large, got 'huge'"):
+    with pytest.raises(CheckpointError, match="tiny, small, base, large, instance_small.*, got 'huge'"):
         checkpoint.load("random:huge")
 
 
@@ -156,7 +156,10 @@ def test_our_weights_carry_their_network(tmp_path):
     assert back.config == SMALL and kind == "metric"
     for key, value in network.state_dict().items():
         if not checkpoint.is_idle(key):
-            assert torch.equal(back.state_dict()[key], value.half().to(value.dtype)), key
+            # eight bits for each row of a matrix, half precision for the rest
+            rows = value.flatten(1).abs().amax(1) / 127 if value.ndim > 1 else value.abs() / 1000
+            error = (back.state_dict()[key].float() - value.float()).abs()
+            assert (error.flatten(1).amax(1) if value.ndim > 1 else error).le(rows * 0.51 + 1e-7).all(), key
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps(asdict(SMALL) | {"wings": 2}), json.dumps({"name": "tiny"})])

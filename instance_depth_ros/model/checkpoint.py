@@ -13,6 +13,7 @@ from .network import DepthNetwork
 from .presets import PRESETS, ModelConfig
 
 SHIPPED = Path(__file__).parent.parent / "weights"
+SCALE = "::scale"  # the name of a matrix's scales
 OFFICIAL_SIZES = {"vits": "small", "vitb": "base", "vitl": "large"}
 
 
@@ -62,7 +63,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+                return expanded({key: file.get_tensor(key) for key in file.keys()}), file.metadata() or {}
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on a damaged file, parsers raise whatever they stumble over
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -117,11 +118,32 @@ def apply(network: DepthNetwork, tensors: dict[str, Tensor], name: str) -> None:
     network.load_state_dict({key: value for key, value in tensors.items() if key in own}, strict=False)
 
 
-def save(network: DepthNetwork, path: Path, metadata: dict[str, str], dtype: torch.dtype = torch.float16) -> None:
-    """Write our weights, floating tensors in `dtype`; idle keys are left out. The config travels in the metadata."""
-    tensors = {
-        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for key, value in network.state_dict().items()
-        if not is_idle(key)
-    }
+def save(network: DepthNetwork, path: Path, metadata: dict[str, str], exact: bool = False) -> None:
+    """Write our weights, matrices in eight bits with a scale a row, the rest in half precision; exact: as they are.
+
+    Idle keys are left out. The config travels in the metadata.
+    """
+    tensors = {}
+    for key, value in network.state_dict().items():
+        if is_idle(key):
+            continue
+        if value.is_floating_point() and not exact:
+            value = value.detach().float().cpu()
+            if value.ndim > 1:
+                rows = value.flatten(1)
+                scale = rows.abs().amax(1).clamp_min(1e-12) / 127
+                tensors[key + SCALE] = scale
+                value = (rows / scale[:, None]).round().to(torch.int8).view_as(value)
+            else:
+                value = value.to(torch.float16)
+        tensors[key] = value.contiguous()
     save_file(tensors, path, {**metadata, "config": network.config.to_json()})
+
+
+def expanded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file of ours with matrices as numbers again."""
+    return {
+        key: value.float() * tensors[key + SCALE].view(-1, *[1] * (value.ndim - 1)) if key + SCALE in tensors else value
+        for key, value in tensors.items()
+        if not key.endswith(SCALE)
+    }

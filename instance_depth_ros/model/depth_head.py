@@ -5,18 +5,25 @@ Attributes carry the names of the official checkpoints, so that they load withou
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .presets import ModelConfig
+from .sizes import resize
 from .temporal import Clip, Streaming, TemporalModule
 
 LOG_DEPTH_AT_START = 2.0
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+class Seen(NamedTuple):
+    """What the head has seen, for what builds on it. taps: (B, C_i, h_i, w_i) at strides 4 to 32, time looked at;
+    paths: (B, features, h_i, w_i) at strides 16 to 2."""
+
+    taps: list[Tensor]
+    paths: list[Tensor]
 
 
 class ResidualUnit(nn.Module):
@@ -61,14 +68,15 @@ class Scratch(nn.Module):
 
 
 class DepthHead(nn.Module):
-    """Taps (B*T, C_i, h_i, w_i) -> (B*T, 1 or 2, H, W).
+    """Taps (B*T, C_i, h_i, w_i) -> (B*T, 1 or 2, H, W) and what it has seen.
 
-    With a ViT, H x W is 14 x the patch grid; with the residual encoder, half of the network's input.
+    H x W is 14 x the patch grid for official weights, else the size of the finest path: half of the network's input
+    with the residual encoder.
     """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.vit = config.encoder == "vit"
+        self.vit, self.ours = config.encoder == "vit", config.ours
         channels = config.out_channels
         if self.vit:
             self.projects = nn.ModuleList(nn.Conv2d(config.dims[0], c, 1) for c in channels)
@@ -84,7 +92,7 @@ class DepthHead(nn.Module):
         widths = (channels[2], channels[3], config.features, config.features)
         self.motion_modules = nn.ModuleList(TemporalModule(width) for width in widths)
 
-    def forward(self, taps: list[Tensor], batch: int, context: Streaming | Clip) -> Tensor:
+    def forward(self, taps: list[Tensor], batch: int, context: Streaming | Clip) -> tuple[Tensor, Seen]:
         grid = taps[0].shape[-2:]
         if self.vit:
             taps = [r(p(x)) for x, p, r in zip(taps, self.projects, self.resize_layers, strict=True)]
@@ -93,14 +101,14 @@ class DepthHead(nn.Module):
         taps[3] = motion[1](taps[3], batch, context)
         level1, level2, level3, level4 = (getattr(scratch, f"layer{i + 1}_rn")(x) for i, x in enumerate(taps))
 
-        path = motion[2](scratch.refinenet4(level4, None, level3.shape[-2:]), batch, context)
-        path = motion[3](scratch.refinenet3(path, level3, level2.shape[-2:]), batch, context)
-        path = scratch.refinenet2(path, level2, level1.shape[-2:])
-        path = scratch.refinenet1(path, level1, (2 * level1.shape[-2], 2 * level1.shape[-1]))
+        path4 = motion[2](scratch.refinenet4(level4, None, level3.shape[-2:]), batch, context)
+        path3 = motion[3](scratch.refinenet3(path4, level3, level2.shape[-2:]), batch, context)
+        path2 = scratch.refinenet2(path3, level2, level1.shape[-2:])
+        path1 = scratch.refinenet1(path2, level1, (2 * level1.shape[-2], 2 * level1.shape[-1]))
 
-        out = scratch.output_conv1(path)
-        if self.vit:
+        out = scratch.output_conv1(path1)
+        if not self.ours:
             out = resize(out, (14 * grid[0], 14 * grid[1]))
         # The last layers in fp32 even under autocast: depth needs more than eight bits.
         with torch.autocast(out.device.type, enabled=False):
-            return scratch.output_conv2(out.float())
+            return scratch.output_conv2(out.float()), Seen(taps, [path4, path3, path2, path1])
