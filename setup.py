@@ -37,7 +37,9 @@ setup(
         "simulation": ["mujoco"],
         "viewer": ["rerun-sdk"],
         "video": ["av"],
-        "test": ["pytest", "ruff", "websockets"],
+        "hf": ["transformers>=5.9", "torchvision"],
+        "datasets": ["h5py", "scipy"],
+        "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "scipy"],
     },
     entry_points={
         "console_scripts": [

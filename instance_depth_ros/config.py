@@ -112,6 +112,9 @@ SETTINGS = (
             bounds=(0.0, 1.0), live=True),
     Setting("fuse", "off", "registered sensor depth: off, or replace the network's depth where it is valid", ("depth",),
             choices=("off", "replace"), live=True),
+    Setting("instance_weights", "Roboflow/rf-detr-seg-medium",
+            "instances: hf: a Hugging Face model by name, or its folder; the default is Apache-2.0, code and weights",
+            ("depth",)),
     # the depth node
     Setting("cloud_stride", 2, "every n-th pixel becomes a point", ("depth",), unit="px", bounds=(1, 32), live=True),
     Setting("cloud_step_ratio", 0.1, "points on depth steps larger than this share are left out", ("depth",),
@@ -120,6 +123,8 @@ SETTINGS = (
             ("depth",), unit="m", bounds=(0.0, 1000.0), live=True),
     Setting("use_compressed", False, "subscribe to CompressedImage instead of Image", ("depth",)),
     Setting("use_depth", False, "subscribe to registered depth and pair it by stamp", ("depth",)),
+    Setting("fixed_frame", "", "frame that stands still (odom, map): tf's pose of the camera in it helps tracking; '': no",
+            ("depth",)),
     Setting("pair_slop_ms", 15.0, "stamps this close belong to one frame", ("depth",), unit="ms", bounds=(0.0, 1000.0),
             live=True),
     Setting("autostart", True, "configure and activate by itself; false: leave it to a lifecycle manager", ("depth",)),
