@@ -1,4 +1,4 @@
-"""Pictures for people: colours of depth, legends, tiles beside one another, text, and videos."""
+"""Pictures for people: colours of depth, instances, legends, tiles beside one another, text, and videos."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .config import CLASSES
+from .frame import Instance
 from .geometry import valid
 
 TILE = 320  # width of a picture, pixels
@@ -18,6 +20,9 @@ BAR = 14  # width of a legend's colours
 GAP = 6
 LINE = 24  # height of a line of text
 PAPER, INK, MISSING = (255, 255, 255), (30, 30, 30), (90, 90, 90)
+# How much of a mask's colour covers what is below, and how far apart the hues of successive ids are (golden ratio).
+MASK_OPACITY, HUE_STEP = 0.45, 0.618034
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 FULL_SPAN_M = (0.1, 80.0)
 # VP9 (libvpx, BSD) in MP4: every current browser plays it, and no GPL encoder is involved.
 CODEC, OPTIONS = "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "30", "b": "0"}
@@ -30,6 +35,71 @@ def colored_depth(depth_m: np.ndarray, near_m: float, far_m: float) -> np.ndarra
     known = valid(depth_m)
     share = np.log(np.where(known, depth_m, near_m) / near_m) / np.log(far_m / near_m)
     return np.where(known[..., None], colors(1 - share, cv2.COLORMAP_TURBO), np.uint8(MISSING))
+
+
+def id_colors(ids: np.ndarray) -> np.ndarray:
+    """(N,) ids -> (N, 3) uint8 RGB: bright, the same for an id at all times, far apart for ids that follow another."""
+    hue = np.asarray(ids, np.float64) * HUE_STEP % 1 * 180
+    hsv = np.stack([hue, np.full_like(hue, 190), np.full_like(hue, 255)], -1).astype(np.uint8)
+    return cv2.cvtColor(hsv[:, None], cv2.COLOR_HSV2RGB)[:, 0] if hsv.size else hsv
+
+
+def instance_label(instance: Instance) -> str:
+    """`#3 person 4.2 m`, and who hides it."""
+    behind = f" behind #{instance.hidden_by}" if instance.hidden_by else ""
+    return f"#{instance.id} {CLASSES[instance.class_id]} {instance.depth_m:.1f} m{behind}"
+
+
+def borders(ids: np.ndarray) -> np.ndarray:
+    """(H, W) ids -> (H, W) bool: pixels of an instance beside one that is not of it."""
+    marked = np.zeros(ids.shape, bool)
+    for values, seen in ((ids, marked), (ids.T, marked.T)):
+        change = values[1:] != values[:-1]
+        seen[1:] |= change
+        seen[:-1] |= change
+    return marked & (ids > 0)
+
+
+def with_masks(picture: np.ndarray, ids: np.ndarray, instances: tuple[Instance, ...] = ()) -> np.ndarray:
+    """A copy of (H, W, 3) RGB under the coloured masks of an (H, W) id image, with their borders.
+
+    A colour is that of the lasting id where instances know it, else of the value itself.
+    """
+    colors = id_colors(np.arange(int(ids.max(initial=0)) + 1))
+    known = [instance for instance in instances if instance.pixel < len(colors)]
+    colors[[instance.pixel for instance in known]] = id_colors([instance.id for instance in known])
+    colored = np.take(colors, ids, axis=0)
+    covered = cv2.addWeighted(picture, 1 - MASK_OPACITY, colored, MASK_OPACITY, 0)
+    np.copyto(covered, picture, where=(ids == 0)[..., None])
+    np.copyto(covered, colored, where=borders(ids)[..., None])
+    return covered
+
+
+def with_borders(picture: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """A copy of (H, W, 3) RGB with the borders of instances in white."""
+    return np.where(borders(ids)[..., None], np.uint8(PAPER), picture)
+
+
+def with_instances(
+    picture: np.ndarray, ids: np.ndarray, instances: tuple[Instance, ...], shrunk: float = 1
+) -> np.ndarray:
+    """A copy of (H, W, 3) RGB with masks, borders and labels. ids: (H, W); shrunk: of the picture, against box_px."""
+    picture = with_masks(picture, ids, instances)
+    # The farthest first: what is near stays legible.
+    for instance in sorted(instances, key=lambda instance: -instance.depth_m):
+        column, row = round(instance.box_px[0] / shrunk), round(instance.box_px[1] / shrunk)
+        write_label(picture, instance_label(instance), (column, row))
+    return picture
+
+
+def write_label(picture: np.ndarray, text: str, left_bottom: tuple[int, int]) -> None:
+    """Light letters on dark ground from (column, row), moved so that they stay within the picture."""
+    (width, height), below = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
+    column = int(np.clip(left_bottom[0], 0, max(0, picture.shape[1] - width)))
+    row = int(np.clip(left_bottom[1], height, max(height, picture.shape[0] - below)))
+    ground = picture[max(0, row - height) : row + below, column : column + width]
+    ground //= 4
+    write_text(picture, text, (column, row), PAPER)
 
 
 def depth_span(truth_m: np.ndarray) -> tuple[float, float]:
@@ -95,7 +165,7 @@ def text_line(text: str, width: int) -> np.ndarray:
 
 def write_text(picture: np.ndarray, text: str, left_bottom: tuple[int, int], ink: tuple[int, int, int] = INK) -> None:
     """Small letters into a picture, from (column, row) of their baseline's left end."""
-    cv2.putText(picture, text, left_bottom, cv2.FONT_HERSHEY_SIMPLEX, 0.42, ink, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, left_bottom, FONT, FONT_SCALE, ink, 1, cv2.LINE_AA)
 
 
 def write_video(path: Path, moments: Iterable[tuple[int, np.ndarray]], count: int) -> None:

@@ -1,10 +1,11 @@
-"""A picture for people: what the camera saw beside how far it is."""
+"""A picture for people: what the camera saw, with its instances, beside how far it is."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .drawing import colored_depth
+from .drawing import colored_depth, with_borders, with_instances
+from .frame import Estimate
 from .geometry import valid
 
 WIDTH = 640
@@ -16,14 +17,18 @@ class Overlay:
     def __init__(self):
         self._farthest_m = 0.0
 
-    def draw(self, color: np.ndarray, depth_m: np.ndarray, far_m: float = 0.0) -> np.ndarray:
-        """(H, W, 3) RGB and (H, W) metres -> (H/n, 2 W/n, 3) RGB, side by side; every n-th pixel, enough for people.
+    def draw(self, color: np.ndarray, estimate: Estimate, far_m: float = 0.0) -> np.ndarray:
+        """(H, W, 3) RGB and a metric Estimate of it -> (H/n, 2 W/n, 3) RGB, side by side; every n-th pixel.
 
         far_m: end of the colours; 0: 98 % of the pixels of some frame so far were nearer.
         """
-        far_m = far_m or self._farthest_so_far(depth_m)
+        far_m = far_m or self._farthest_so_far(estimate.depth_m)
         n = -(-color.shape[1] // WIDTH)
-        return np.hstack([color[::n, ::n], colored_depth(depth_m[::n, ::n], far_m / 40, far_m)])
+        seen, depth = color[::n, ::n], colored_depth(estimate.depth_m[::n, ::n], far_m / 40, far_m)
+        if estimate.instances:
+            ids = estimate.ids[::n, ::n]
+            seen, depth = with_instances(seen, ids, estimate.instances, n), with_borders(depth, ids)
+        return np.hstack([seen, depth])
 
     def _farthest_so_far(self, depth_m: np.ndarray) -> float:
         sample = depth_m[::8, ::8]

@@ -1,4 +1,4 @@
-"""What one sees, in Rerun: colour, depth, confidence, the cloud with the camera's frustum, and curves of time."""
+"""What one sees, in Rerun: colour, depth, confidence, instances, the cloud with the camera's frustum, and curves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
+from .config import CLASSES
+from .drawing import MASK_OPACITY, id_colors, instance_label
+from .frame import Instance
 from .geometry import Intrinsics, valid
 
 INSTALL = "pip install 'instance_depth_ros[viewer]'"
@@ -24,6 +27,7 @@ MAX_POINTS = 12_000
 CURVES = {
     "latency_ms": ("latency_ms_p50", "latency_ms_p99", "processing_ms_p50"),
     "rate_hz": ("input_hz", "output_hz"),
+    "instances": ("instances", "tracks"),
 }
 
 
@@ -69,11 +73,14 @@ class Screen:
         depth_m=None,
         confidence=None,
         points=None,
+        ids=None,
+        instances: tuple[Instance, ...] = (),
         truth_m=None,
+        true_ids=None,
     ):
         """Show one moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8, points (...) of POINT.
 
-        truth_m: (H, W), of a simulated one.
+        ids: (H, W) uint16, of instances. truth_m, true_ids: (H, W), of a simulated one.
         """
         self._set_time(stamp_ns)
         if intrinsics != self._intrinsics or (truth_m is not None and not self._knows_truth):
@@ -89,6 +96,11 @@ class Screen:
             self._log("camera/confidence", self._rerun.Image(_smaller(confidence, cv2.INTER_AREA)))
         if points is not None:
             self._log("cloud", self._points(points))
+        if ids is not None:
+            self._show_instances(intrinsics.width, ids, instances)
+        if true_ids is not None:
+            # Without a context of names, Rerun gives each id a colour of its own.
+            self._log("camera/true_ids", self._segmentation(true_ids))
 
     def plot(self, stamp_ns: int, values: dict[str, float]):
         """Continue the curves; values by the names of the diagnostics."""
@@ -113,6 +125,39 @@ class Screen:
     def _set_time(self, stamp_ns):
         self._recording.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))
 
+    def _show_instances(self, width, ids, instances):
+        """Masks and names in the picture, boxes in space, and a table in words."""
+        colors = id_colors([instance.id for instance in instances])
+        labels = list(map(instance_label, instances))
+        context = [
+            (instance.pixel, label, color) for instance, label, color in zip(instances, labels, colors, strict=True)
+        ]
+        # Beside what it names, and not the camera's, whose truth has other ids.
+        self._log("camera/instances", self._rerun.AnnotationContext(context))
+        self._log("camera/instances/ids", self._segmentation(ids))
+        scale = min(1, PICTURE_WIDTH / width)
+        boxes = self._rerun.Boxes2D(
+            array=np.array([instance.box_px for instance in instances], float).reshape(-1, 4) * scale,
+            array_format=self._rerun.Box2DFormat.XYWH,
+            labels=labels,
+            colors=colors,
+        )
+        self._log("camera/instances/names", boxes)
+        placed = [i for i, instance in enumerate(instances) if np.isfinite(instance.center_m).all()]
+        self._log(
+            "boxes",
+            self._rerun.Boxes3D(
+                centers=[instances[i].center_m for i in placed],
+                sizes=[instances[i].size_m for i in placed],
+                labels=[labels[i] for i in placed],
+                colors=colors[placed],
+            ),
+        )
+        self._log("table", self._rerun.TextDocument(table_text(instances), media_type="text/markdown"))
+
+    def _segmentation(self, ids):
+        return self._rerun.SegmentationImage(_smaller(ids, cv2.INTER_NEAREST), opacity=MASK_OPACITY)
+
     def _show_camera(self, intrinsics, depth_m):
         """The frustum, as long as a fifth of the depth that the first frame shows."""
         self._intrinsics = intrinsics
@@ -135,18 +180,23 @@ class Screen:
             look_target=(0, 0, 0.8 * distance),
             eye_up=(0, -1, 0),
         )
+        truth = {"true depth and instances": ["truth", "true_ids"]} if self._knows_truth else {}
         pictures = {
-            "color": "picture",
-            **({"truth": "true depth"} if self._knows_truth else {}),
-            "depth": "depth in metres, red is near",
-            "confidence": "confidence, white is sure",
+            "picture and instances": ["color", "instances/**"],
+            **truth,
+            "depth in metres, red is near": ["depth"],
+            "confidence, white is sure": ["confidence"],
         }
-        views = [rrb.Spatial2DView(origin="camera", contents=[f"camera/{p}"], name=n) for p, n in pictures.items()]
+        views = [
+            rrb.Spatial2DView(origin="camera", contents=[f"camera/{part}" for part in parts], name=name)
+            for name, parts in pictures.items()
+        ]
         space = rrb.Spatial3DView(
-            contents=["camera", "camera/color", "cloud"], name="cloud and camera", eye_controls=eye
+            contents=["camera", "camera/color", "cloud", "boxes"], name="cloud, instances and camera", eye_controls=eye
         )
-        curves = [rrb.TimeSeriesView(origin=plot, name=plot.replace("_", ", ")) for plot in CURVES]
-        left, right = rrb.Vertical(space, rrb.Horizontal(*curves), row_shares=[3, 1]), rrb.Vertical(*views)
+        below = [rrb.TimeSeriesView(origin=plot, name=plot.replace("_", ", ")) for plot in CURVES]
+        below.append(rrb.TextDocumentView(origin="table", name="instances, the nearest first"))
+        left, right = rrb.Vertical(space, rrb.Horizontal(*below), row_shares=[3, 1]), rrb.Vertical(*views)
         return rrb.Blueprint(rrb.Horizontal(left, right, column_shares=[2, 1]), collapse_panels=True)
 
     def _jpeg(self, color):
@@ -166,6 +216,16 @@ class Screen:
         return self._rerun.Points3D(
             positions, colors=(seen["rgb"] << 8) | 0xFF, radii=self._rerun.Radius.ui_points(1.5)
         )
+
+
+def table_text(instances: tuple[Instance, ...]) -> str:
+    """Who is there, as Markdown: how far, how sure, how much of it is seen, who hides it, since when."""
+    lines = ["| id | class | depth | visible | behind | for |", "|---|---|---|---|---|---|"]
+    for i in sorted(instances, key=lambda instance: instance.depth_m):
+        depth = f"{i.depth_m:.2f} m ± {i.sigma_m:.2f}"
+        behind = f"#{i.hidden_by}" if i.hidden_by else ""
+        lines.append(f"| #{i.id} | {CLASSES[i.class_id]} | {depth} | {i.visible:.0%} | {behind} | {i.age_s:.1f} s |")
+    return "\n".join(lines)
 
 
 def _fit(width, height):

@@ -18,9 +18,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
 
 from instance_depth_ros.geometry import depth_from_millimetres
-from instance_depth_ros.nodes import messages, pairing
+from instance_depth_ros.nodes import instances, messages, pairing
 from instance_depth_ros.nodes.depth import DepthNode
 
 SIZE = (64, 80)
@@ -32,9 +33,14 @@ TOPICS = {
     "depth/confidence": Image,
     "depth/source": Image,
     "depth/points": PointCloud2,
+    "depth/instances": Image,
+    "depth/instances/compressedDepth": CompressedImage,
+    "depth/instances/table": PointCloud2,
+    "depth/instances/classes": Image,
+    "depth/instances/markers": MarkerArray,
     "depth/overlay": Image,
     "depth/overlay/compressed": CompressedImage,
-}
+} | ({"depth/instances/objects": instances.Detection3DArray} if instances.Detection3DArray else {})
 SMALL = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1, "autostart": False}
 PATIENCE_S = 60.0
 NUMBERS = count(1)
@@ -70,10 +76,20 @@ def camera_info(stamp_ns: int, size=SIZE, focal_px: float = FOCAL_PX) -> CameraI
     return CameraInfo(header=messages.header(stamp_ns, "lens"), width=size[1], height=size[0], k=k)
 
 
+def codes_from_compressed(message: CompressedImage) -> np.ndarray:
+    """(H, W) uint16 of what messages.compressed_codes() wrote."""
+    png = np.frombuffer(message.data, np.uint8)[len(messages.COMPRESSED_DEPTH_HEADER) :]
+    return cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+
+
 def depth_from_compressed(message: CompressedImage) -> np.ndarray:
     """(H, W) float32 metres of what messages.compressed_depth() wrote."""
-    png = np.frombuffer(message.data, np.uint8)[len(messages.COMPRESSED_DEPTH_HEADER) :]
-    return depth_from_millimetres(cv2.imdecode(png, cv2.IMREAD_UNCHANGED))
+    return depth_from_millimetres(codes_from_compressed(message))
+
+
+def stamp_of(message) -> int:
+    """Nanoseconds of a message; of markers those of the first."""
+    return pairing.stamp_ns(message.markers[0] if isinstance(message, MarkerArray) else message)
 
 
 class Graph:
@@ -100,6 +116,7 @@ class Graph:
         self.compressed = self.node.create_publisher(CompressedImage, "camera/color/image_raw/compressed", 2)
         self.info = self.node.create_publisher(CameraInfo, "camera/color/camera_info", 2)
         self.sensor = self.node.create_publisher(Image, "camera/aligned_depth_to_color/image_raw", 2)
+        self.ids = self.node.create_publisher(Image, "camera/instances", 2)
         self.setter = self.node.create_client(SetParameters, "depth/set_parameters")
         self.executor, self._depth_executor = (SingleThreadedExecutor(context=self._context) for _ in range(2))
         self.executor.add_node(self.node)
@@ -151,13 +168,15 @@ class Graph:
         self._stamp_ns += step_ns
         return self._stamp_ns
 
-    def send(self, pixels, stamp_ns: int | None = None, info=None, encoding: str = "", depth_m=None) -> int:
+    def send(self, pixels, stamp_ns: int | None = None, info=None, encoding: str = "", depth_m=None, ids=None) -> int:
         """One frame; its stamp."""
         stamp_ns = self.next_stamp() if stamp_ns is None else stamp_ns
         if info is not None:
             self.info.publish(info)
         if depth_m is not None:
             self.sensor.publish(image(depth_m, stamp_ns))
+        if ids is not None:
+            self.ids.publish(image(ids, stamp_ns, "mono8" if ids.dtype == np.uint8 else ""))
         self.image.publish(pixels if isinstance(pixels, Image) else image(pixels, stamp_ns, encoding))
         return stamp_ns
 
@@ -165,7 +184,7 @@ class Graph:
         """Every topic's message of a frame."""
 
         def complete():
-            found = {t: [m for m in self.got[t] if pairing.stamp_ns(m) == stamp_ns] for t in TOPICS}
+            found = {t: [m for m in self.got[t] if stamp_of(m) == stamp_ns] for t in TOPICS}
             return found if all(found.values()) else None
 
         found = self.until(complete)

@@ -16,15 +16,16 @@ import pytest
 from instance_depth_ros.demo import main
 from instance_depth_ros.demo.main import balance
 from instance_depth_ros.demo.pictures import contact_sheet, depth_video
-from instance_depth_ros.demo.record import SAMPLES, Record, Sample, depth_code, depth_from_code
+from instance_depth_ros.demo.record import SAMPLES, Record, Sample, Small, depth_code, depth_from_code
 from instance_depth_ros.drawing import GAP, LINE, TILE
+from instance_depth_ros.frame import Instance
 from instance_depth_ros.geometry import Intrinsics
 
 ROOT = Path(__file__).resolve().parent.parent
 LENS = Intrinsics.from_fov(160, 120, 60)
 SUMMARY = (
     "frames_in frames_out fps latency_ms_p50 latency_ms_p99 lost first_output_s rss_mb engine precision clip commit "
-    "machine date rel sigma1".split()
+    "machine date rel sigma1 instances_per_frame identities longest_identity_s".split()
 )
 DEPTH_SAID = {"frames_in": "98", "frames_out": "90", "frames_waiting": "0", "lost": "8"} | {
     f"lost_{reason}": count for reason, count in {"not_received": "5", "overwritten": "3", "invalid": "0"}.items()
@@ -40,6 +41,17 @@ def moment(stamp_ns, disk_m=4.0):
     depth_m[disk], color[disk] = disk_m, (250, 220, 40)
     depth_m[:5] = np.nan
     return Sample(stamp_ns, color, depth_m, np.where(disk, 255, 100).astype(np.uint8))
+
+
+def disk_instance(index, number=7):
+    """The disk as an instance, seen for 0.1 s more in each frame."""
+    return Instance(number, 40_000, 3, 0.9, 3.0, 0.1, 1.0, 0, 0.1 * index, (65, 55, 30, 30), (0, 0, 3), (1, 1, 1))
+
+
+def with_disk(sample, *instances):
+    """The moment with the disk in its id image."""
+    ids = np.where(sample.confidence == 255, 40_000, 0).astype(np.uint16)
+    return replace(sample, ids=ids, instances=instances)
 
 
 def record(frames, every_ns=100_000_000):
@@ -94,6 +106,51 @@ def test_the_truth_of_a_simulated_camera_stands_beside_the_estimate(tmp_path):
         with av.open(str(tmp_path / name)) as movie:
             widths.append(movie.streams.video[0].width)
     assert widths[0] > widths[1] + 400
+
+
+def test_a_small_moment_keeps_its_ids_and_instances_as_they_are():
+    one = disk_instance(0)
+    sample = replace(with_disk(moment(5), one), true_ids=np.full((120, 160), 3, np.uint16))
+    back = Small(sample).whole()
+    assert (back.stamp_ns, back.instances) == (5, (one,)) and back.color.shape == (360, 480, 3)
+    np.testing.assert_array_equal(back.ids, cv2.resize(sample.ids, (480, 360), interpolation=cv2.INTER_NEAREST))
+    assert (back.true_ids == 3).all() and back.truth_m is None
+    assert Small(moment(5)).whole().ids is None
+
+
+def test_instances_stand_beside_the_input_and_in_the_video(tmp_path):
+    kept, plain = Record(intrinsics=LENS), record(3)
+    for index in range(3):
+        truth = {"truth_m": np.full((120, 160), 12.0, np.float32), "true_ids": np.full((120, 160), 2, np.uint16)}
+        kept.add(replace(with_disk(moment(index * 100_000_000), disk_instance(index)), **truth))
+    contact_sheet(kept, tmp_path / "sheet.png", "with instances")
+    contact_sheet(plain, tmp_path / "plain.png", "without")
+    sheet, without = (cv2.imread(str(tmp_path / name))[..., ::-1].astype(int) for name in ("sheet.png", "plain.png"))
+    assert sheet.shape[1] == without.shape[1] + 3 * (TILE + GAP), "instances, and the truth of them and of depth"
+    top = 2 * LINE
+    entrance, true, found = (sheet[top : top + 240, GAP + i * (TILE + GAP) :][:, :TILE] for i in range(3))
+    changed = np.abs(entrance - found).max(-1) > 20
+    # The disk is at (80, 70) with a radius of 15 in a picture of half a tile's width.
+    assert changed[130:155, 145:175].all() and not changed[180:].any() and not changed[:, :100].any()
+    assert (np.abs(entrance - true).max(-1) > 5).mean() > 0.9, "the truth has one instance all over"
+    depth_video(kept, tmp_path / "with.mp4")
+    depth_video(plain, tmp_path / "without.mp4")
+    first = []
+    for name in ("with.mp4", "without.mp4"):
+        with av.open(str(tmp_path / name)) as movie:
+            first.append(next(movie.decode(video=0)).to_ndarray(format="rgb24")[:, : GAP + 480].astype(int))
+    changed = np.abs(first[0] - first[1]).max(-1) > 25
+    assert changed[200:230, GAP + 225 : GAP + 255].mean() > 0.9 and changed[280:].mean() < 0.01
+
+
+def test_figures_of_instances_count_identities_and_how_long_they_lasted():
+    kept = Record(intrinsics=LENS)
+    for index in range(4):
+        seen = [disk_instance(index)] * (index < 3) + [disk_instance(0, number=8)] * (index == 1)
+        kept.add(with_disk(moment(index), *seen))
+    figures = main.instance_figures(kept, {})
+    assert figures == {"instances_per_frame": 1.0, "identities": 2, "longest_identity_s": 0.2}
+    assert set(main.instance_figures(kept, {"instances": "none"}).values()) == {None}
 
 
 def test_the_video_has_each_frame_at_its_time(tmp_path):
@@ -174,6 +231,7 @@ def test_a_video_through_the_graph(clip, tmp_path):
     assert summary["frames_out"] >= 20
     assert summary["clip"] == "clip.avi"
     assert summary["rel"] is None
+    assert summary["instances_per_frame"] >= 0 and summary["identities"] >= 0
     for name in ("contact_sheet.png", "depth.mp4", "demo.rrd"):
         assert (tmp_path / "out" / name).stat().st_size > 1000
 

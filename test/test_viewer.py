@@ -12,10 +12,16 @@ import threading
 import time
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from instance_depth_ros.frame import Instance
+from instance_depth_ros.screen import table_text
 
 pytest.importorskip("rclpy", reason="needs ROS")
 pytest.importorskip("rerun", reason="needs: pip install rerun-sdk")
@@ -28,6 +34,7 @@ FLAGS = (
 DOMAIN = 60 + os.getpid() % 30
 PATIENCE_S = 120
 MAGENTA = (230, 20, 200)
+HIDDEN = Instance(70_001, 9, 1, 0.9, 4.25, 0.5, 0.75, 3, 12.5, (20, 90, 20, 20), (-0.5, 0.25, 4.0), (0.5, 1.5, 0.4))
 
 
 def free_port():
@@ -60,7 +67,7 @@ def scene(prefix=""):
     from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
     from instance_depth_ros.geometry import Intrinsics, cloud
-    from instance_depth_ros.nodes import messages
+    from instance_depth_ros.nodes import instances, messages
     from instance_depth_ros.nodes.spin import prepare_transport
 
     prepare_transport()
@@ -72,6 +79,8 @@ def scene(prefix=""):
         "depth/image": Image,
         "depth/confidence": Image,
         "depth/points": PointCloud2,
+        "depth/instances": Image,
+        "depth/instances/table": PointCloud2,
         "depth/camera_info": CameraInfo,
     }
     publishers = {topic: node.create_publisher(kind, prefix + topic, 2) for topic, kind in kinds.items()}
@@ -79,6 +88,9 @@ def scene(prefix=""):
     rows = np.arange(120)[:, None] + np.zeros((1, 160))
     depth_m = np.clip(lens.fy / np.maximum(rows - 60, 1), 1, 5).astype(np.float32)
     color = np.where(rows[..., None] < 80, np.uint8(MAGENTA), np.uint8((40, 90, 40)))
+
+    ids = np.zeros((120, 160), np.uint16)
+    ids[90:110, 20:40] = HIDDEN.pixel
 
     def publish():
         while not done.wait(0.5):
@@ -88,6 +100,8 @@ def scene(prefix=""):
                 messages.fill_image(Image(), depth_m, stamped),
                 messages.fill_image(Image(), np.full((120, 160), 200, np.uint8), stamped, "8UC1"),
                 messages.fill_cloud(PointCloud2(), cloud(depth_m, lens, color), stamped),
+                messages.fill_image(Image(), ids, stamped),
+                messages.fill_cloud(PointCloud2(), instances.table_from_instances((HIDDEN,)), stamped),
                 messages.info_from_intrinsics(lens, stamped),
             ]
             for publisher, message in zip(publishers.values(), sent, strict=True):
@@ -166,12 +180,29 @@ def test_the_page_shows_picture_and_cloud(tmp_path):
     wait_for(lambda: not listening(web), "the end of the page")
 
 
-def test_topics_may_be_remapped(tmp_path):
+def test_topics_may_be_remapped_and_instances_are_named(tmp_path):
     saved = tmp_path / "seen.rrd"
-    topics = ("camera/color/image_raw", "depth/image", "depth/confidence", "depth/points", "depth/camera_info")
+    topics = "camera/color/image_raw depth/image depth/confidence depth/points depth/camera_info".split()
+    topics += ["depth/instances", "depth/instances/table"]
     remapped = [word for topic in topics for word in ("-r", f"{topic}:=robot/{topic}")]
-    with viewer(*remapped, window="none", save=saved), scene("robot/"):
+    with viewer(*remapped, window="none", save=saved) as node, scene("robot/"):
         wait_for(lambda: saved.stat().st_size > 10_000, "a picture in the file")
+        node.send_signal(signal.SIGINT)
+        assert node.wait(30) == 0
+    # What a file of Rerun says by its own tool: names in the picture, boxes in space, words in the table.
+    rerun = Path(find_spec("rerun_cli").origin).parent / "rerun"
+    said = subprocess.run([rerun, "rrd", "print", "-vvv", saved], capture_output=True, text=True, check=True).stdout
+    assert said.count("#70001 person 4.2 m behind #3") >= 3, "of masks, of boxes in the picture, of boxes in space"
+    for entity in ("/camera/instances/ids", "/camera/instances/names", "/boxes", "/table"):
+        assert entity in said
+
+
+def test_the_table_says_who_is_nearest_how_sure_and_who_hides_whom():
+    nearer = replace(HIDDEN, id=3, class_id=3, depth_m=2.5, sigma_m=0.125, visible=1.0, hidden_by=0, age_s=0.25)
+    assert table_text((HIDDEN, nearer)).splitlines()[2:] == [
+        "| #3 | ball | 2.50 m ± 0.12 | 100% |  | 0.2 s |",
+        "| #70001 | person | 4.25 m ± 0.50 | 75% | #3 | 12.5 s |",
+    ]
 
 
 def listening(port):

@@ -136,7 +136,7 @@ class LiveLine:
                 said_page = self._say_page()
             ticks += 1
             if self._terminal:
-                print(f"\r{self.text():<100}", end="", flush=True)
+                print(f"\r{self.text():<120}", end="", flush=True)
             elif ticks % 10 == 0:
                 print(self.text(), flush=True)
 
@@ -156,6 +156,7 @@ class LiveLine:
         lost = record.figures.get("depth", {}).get("lost", "0")
         line = f"{elapsed:6.1f} s  {len(record.arrivals)} frames  {fps:.1f} frames/s"
         line += f"  latency {np.median(record.latencies_ms[-30:]):.0f} ms  lost {lost}  middle {record.middle_m:.2f} m"
+        line += f"  {record.instance_counts[-1] if record.instance_counts else 0} instances"
         if record.rel:
             line += f"  rel {np.nanmean(record.rel):.3f}  sigma1 {np.nanmean(record.sigma1):.3f}"
         return line
@@ -219,7 +220,18 @@ def summarize(record, live: LiveLine, settings: dict) -> dict:
         **provenance(),
         "rel": round(float(np.nanmean(record.rel)), 4) if record.rel else None,
         "sigma1": round(float(np.nanmean(record.sigma1)), 4) if record.sigma1 else None,
+        **instance_figures(record, settings),
     }
+
+
+def instance_figures(record, settings: dict) -> dict[str, float | int | None]:
+    """How many instances a frame has, how many identities there were, how long the most lasting was seen."""
+    names = ("instances_per_frame", "identities", "longest_identity_s")
+    if settings.get("instances") == "none" or not record.instance_counts:
+        return dict.fromkeys(names)
+    longest_s = max(record.ages_s.values(), default=0.0)
+    values = (round(float(np.mean(record.instance_counts)), 2), len(record.ages_s), round(longest_s, 2))
+    return dict(zip(names, values, strict=True))
 
 
 def show_logs(out: Path) -> None:

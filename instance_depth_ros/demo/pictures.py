@@ -1,4 +1,4 @@
-"""What the demo leaves to look at: a contact sheet over time, and a video of picture and depth side by side."""
+"""What the demo leaves to look at: a contact sheet over time, and a video of picture, instances and depth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from ..drawing import (
     GAP,
-    LEGEND,
     LINE,
     PAPER,
     TILE,
@@ -19,11 +18,14 @@ from ..drawing import (
     depth_span,
     text_line,
     tile,
+    with_borders,
+    with_instances,
+    with_masks,
     write_text,
     write_video,
 )
 from ..geometry import cloud, valid
-from .record import Record, depth_from_code
+from .record import Record, Sample
 
 ROWS = 6
 # About what one pixel of the shipped network's output spans in a picture of this size.
@@ -32,7 +34,7 @@ GRID, CAMERA = (225, 225, 225), (200, 30, 30)
 
 
 def contact_sheet(record: Record, path: Path, title: str) -> None:
-    """A PNG of up to ROWS moments: input, true depth where it is known, depth, confidence, the cloud from the side."""
+    """A PNG of up to ROWS moments: input, instances, depth, each with its truth where known, confidence, the cloud."""
     samples = record.samples
     chosen = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, ROWS).round().astype(int))]
     near_m, far_m = depth_span(np.stack([sample.depth_m for sample in samples]))
@@ -40,22 +42,42 @@ def contact_sheet(record: Record, path: Path, title: str) -> None:
     lines = []
     for sample in chosen:
         seconds = (sample.stamp_ns - samples[0].stamp_ns) / 1e9
+        input_tile = tile(sample.color)
+        height = input_tile.shape[0]
+        columns = {"input": input_tile, **_instance_tiles(sample)}
+        names = ["true depth"] * (sample.truth_m is not None) + ["depth (near red, far blue)"]
         depths = [tile(colored_depth(depth_m, near_m, far_m)) for depth_m in sample.depths_m]
-        height = depths[0].shape[0]
-        sure = tile(np.repeat(sample.confidence[..., None], 3, -1))
+        columns |= dict(zip(names, depths, strict=True))
+        columns[""] = depth_legend(near_m, far_m, height)
+        columns["confidence (white sure, black unsure)"] = tile(np.repeat(sample.confidence[..., None], 3, -1))
         points = cloud(sample.depth_m, record.intrinsics, sample.color, detail_px=DETAIL_PX)
-        legend = depth_legend(near_m, far_m, height)
-        line = beside(tile(sample.color), *depths, legend, sure, view.draw(points, height))
+        columns["cloud from the right side"] = view.draw(points, height)
+        line = beside(*columns.values())
         lines += [line, text_line(f"{seconds:.1f} s", line.shape[1])]
     width = lines[0].shape[1]
     titles, left = np.full((LINE, width, 3), PAPER, np.uint8), GAP
-    names = ["input", *["true depth"] * (len(depths) - 1), "depth (near red, far blue)"]
-    for name in (*names, "confidence (white sure, black unsure)", "cloud from the right side"):
+    for name, column in columns.items():
         write_text(titles, name, (left, LINE - 8))
-        left += TILE + GAP + (LEGEND + GAP) * (name == names[-1])
+        left += column.shape[1] + GAP
     sheet = np.concatenate([text_line(title, width), titles, *lines])
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise OSError(f"could not write {path}")
+
+
+def _instance_tiles(sample: Sample) -> dict[str, np.ndarray]:
+    """By title: the picture under its true instances, and under those found, each where there is one to show."""
+    small, tiles = tile(sample.color), {}
+    if sample.true_ids is not None:
+        tiles["true instances"] = with_masks(small, _like(sample.true_ids, small))
+    if sample.ids is not None:
+        shrunk = sample.color.shape[1] / TILE
+        tiles["instances"] = with_instances(small, _like(sample.ids, small), sample.instances, shrunk)
+    return tiles
+
+
+def _like(ids: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """An id image at the size of a picture."""
+    return cv2.resize(ids, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
 class SideView:
@@ -109,15 +131,23 @@ class SideView:
 
 
 def depth_video(record: Record, path: Path) -> None:
-    """An MP4 of a Record's small pictures with true depth, depth and its legend, at the pace of their stamps."""
+    """An MP4 of a Record's small pictures with instances, true depth, depth and its legend, at their stamps' pace.
+
+    Borders in the depths are those of the instances of the same source: of the truth in the truth.
+    """
     near_m, far_m = depth_span(np.stack([sample.depth_m for sample in record.samples]))
 
-    def picture(jpeg: bytes, pngs: list[bytes]) -> np.ndarray:
-        color = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        depths = [colored_depth(depth_from_code(png), near_m, far_m) for png in pngs]
+    def picture(sample: Sample) -> np.ndarray:
+        color, shrunk = sample.color, record.intrinsics.width / sample.color.shape[1]
+        if sample.ids is not None:
+            color = with_instances(color, sample.ids, sample.instances, shrunk)
+        depths = [colored_depth(depth_m, near_m, far_m) for depth_m in sample.depths_m]
+        for index, ids in ((0, sample.true_ids), (-1, sample.ids)):
+            if ids is not None:
+                depths[index] = with_borders(depths[index], ids)
         return beside(color, *depths, depth_legend(near_m, far_m, color.shape[0]))
 
-    write_video(path, ((stamp_ns, picture(jpeg, pngs)) for stamp_ns, jpeg, pngs in record.small), len(record.small))
+    write_video(path, ((small.stamp_ns, picture(small.whole())) for small in record.small), len(record.small))
 
 
 def _round_step(rough: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from ..frame import Instance
 from ..geometry import Intrinsics, valid
 
 SMALL_WIDTH = 480
@@ -17,13 +18,19 @@ SAMPLES = 12
 
 @dataclass(frozen=True)
 class Sample:
-    """One whole moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8; truth_m of a simulated one."""
+    """One whole moment: color (H, W, 3) RGB, depth_m (H, W), confidence (H, W) uint8, ids (H, W) uint16 and instances.
+
+    truth_m and true_ids: of a simulated one.
+    """
 
     stamp_ns: int
     color: np.ndarray
     depth_m: np.ndarray
     confidence: np.ndarray
+    ids: np.ndarray | None = None
+    instances: tuple[Instance, ...] = ()
     truth_m: np.ndarray | None = None
+    true_ids: np.ndarray | None = None
 
     @property
     def depths_m(self) -> list[np.ndarray]:
@@ -31,26 +38,50 @@ class Sample:
         return [self.depth_m] if self.truth_m is None else [self.truth_m, self.depth_m]
 
 
+class Small:
+    """A Sample without its confidence in a few kilobytes, at SMALL_WIDTH; whole() gives it back, but for what is lost.
+
+    Colour is a JPEG, depths are a byte a pixel, ids are as they were.
+    """
+
+    def __init__(self, sample: Sample):
+        self.stamp_ns, self._instances = sample.stamp_ns, sample.instances
+        self._color, self._depths = jpeg(sample.color), list(map(depth_code, sample.depths_m))
+        self._ids = [None if ids is None else id_code(ids) for ids in (sample.ids, sample.true_ids)]
+
+    def whole(self) -> Sample:
+        color = cv2.cvtColor(cv2.imdecode(np.frombuffer(self._color, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        *truth_m, depth_m = map(depth_from_code, self._depths)
+        ids, true_ids = (None if code is None else _pixels(code) for code in self._ids)
+        return Sample(
+            self.stamp_ns, color, depth_m, None, ids, self._instances, truth_m[0] if truth_m else None, true_ids
+        )
+
+
 @dataclass
 class Record:
-    """What was seen. small: (stamp_ns, JPEG of colour, PNGs of codes of depths_m) of each frame; figures: by node."""
+    """What was seen. small: of each frame; samples: a dozen whole ones; figures: by node; ages_s: oldest of each id."""
 
-    small: list[tuple[int, bytes, list[bytes]]] = field(default_factory=list)
+    small: list[Small] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     intrinsics: Intrinsics | None = None
     arrivals: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     rel: list[float] = field(default_factory=list)
     sigma1: list[float] = field(default_factory=list)
+    instance_counts: list[int] = field(default_factory=list)
+    ages_s: dict[int, float] = field(default_factory=dict)
     middle_m: float = float("nan")
     figures: dict[str, dict[str, str]] = field(default_factory=dict)
     _interval_ns: int = 0
 
     def add(self, sample: Sample) -> None:
         """Keep it small, and whole when it is due: samples stay even over time, however long that is."""
-        self.small.append((sample.stamp_ns, jpeg(sample.color), list(map(depth_code, sample.depths_m))))
+        self.small.append(Small(sample))
         height, width = sample.depth_m.shape
         self.middle_m = float(sample.depth_m[height // 2, width // 2])
+        self.instance_counts.append(len(sample.instances))
+        self.ages_s.update({instance.id: instance.age_s for instance in sample.instances})
         if self.samples and sample.stamp_ns - self.samples[-1].stamp_ns < self._interval_ns:
             return
         self.samples.append(sample)
@@ -74,11 +105,21 @@ def depth_code(depth_m: np.ndarray) -> bytes:
     return cv2.imencode(".png", code, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
+def id_code(ids: np.ndarray) -> bytes:
+    """A small PNG of an (H, W) uint16 id image."""
+    small = cv2.resize(ids, _small(ids), interpolation=cv2.INTER_NEAREST)
+    return cv2.imencode(".png", small, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
 def depth_from_code(png: bytes) -> np.ndarray:
     """(h, w) metres, NaN invalid, of what depth_code() made; within 1.4 %."""
     metres = (NEAREST_M * (FARTHEST_M / NEAREST_M) ** ((np.arange(256) - 0.5) / 254)).astype(np.float32)
     metres[0] = np.nan
-    return metres[cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)]
+    return metres[_pixels(png)]
+
+
+def _pixels(png: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def _small(picture) -> tuple[int, int]:

@@ -15,17 +15,18 @@ from . import messages
 from .listening import Listener
 from .pairing import StampPairer, stamp_ns
 from .reader import CameraReader, restamped
-from .topics import ALIGNED_DEPTH, COLOR, COLOR_INFO, CameraTopics
+from .topics import ALIGNED_DEPTH, COLOR, COLOR_INFO, GIVEN_IDS, CameraTopics
 
 # The first image may overtake its CameraInfo by so much.
 INFO_WAIT_S = 0.5
 
 
 class TopicInput:
-    """Subscribes to colour, CameraInfo and (use_depth) registered depth; gives deliver() a function that makes a Frame.
+    """Subscribes to colour, CameraInfo, (use_depth) registered depth and (instances: topic) an id image.
 
-    Making it is left to the receiver's thread, so that only frames that are used are decoded; it raises ValueError for
-    what is no frame. problem: why nothing comes, '' while something does. ValueError for a bad camera_info file.
+    Gives deliver() a function that makes a Frame. Making it is left to the receiver's thread, so that only frames that
+    are used are decoded; it raises ValueError for what is no frame. problem: why nothing comes, '' while something
+    does. ValueError for a bad camera_info file.
     """
 
     def __init__(self, node, settings, monitor, deliver):
@@ -34,31 +35,33 @@ class TopicInput:
         self._lens = load_camera_info(settings.camera_info) if settings.camera_info else None
         qos = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._info_subscription = node.create_subscription(CameraInfo, COLOR_INFO, self._on_info, qos)
-        self._pairer, self._depth = None, None
-        if settings.use_depth:
-            self._pairer = StampPairer(streams=2, on_drop=self._on_unpaired)
-            self._pairer.registerCallback(lambda image, depth: self._hand_over(*image, depth))
-            self._depth = Listener(
-                node, Image, ALIGNED_DEPTH, partial(self._pair, 1), silence_s=lambda: settings.silence_s
-            )
+        topics = {"depth": ALIGNED_DEPTH} if settings.use_depth else {}
+        topics |= {"ids": GIVEN_IDS} if settings.instances == "topic" else {}
+        self._pairer, self._beside = None, tuple(topics)
+        if topics:
+            self._pairer = StampPairer(streams=1 + len(topics), on_drop=self._on_unpaired)
+            self._pairer.registerCallback(self._hand_over)
         kind, topic = (CompressedImage, COLOR + "/compressed") if settings.use_compressed else (Image, COLOR)
         missed = partial(monitor.lost, "not_received")
-        self._color = Listener(node, kind, topic, self._on_image, missed, lambda: settings.silence_s)
+        self._listeners = [Listener(node, kind, topic, self._on_image, missed, lambda: settings.silence_s)] + [
+            Listener(node, Image, topic, partial(self._pair, stream), silence_s=lambda: settings.silence_s)
+            for stream, topic in enumerate(topics.values(), 1)
+        ]
 
     @property
     def problem(self) -> str:
-        return self._color.problem or (self._depth.problem if self._depth else "")
+        return next((listener.problem for listener in self._listeners if listener.problem), "")
 
     def close(self) -> None:
         """Unsubscribe; what waits for its partner is lost as unpaired."""
-        self._color.close()
+        for listener in self._listeners:
+            listener.close()
         self._node.destroy_subscription(self._info_subscription)
         if self._pairer:
-            self._depth.close()
             self._pairer.flush()
 
     def describe(self) -> dict[str, object]:
-        return {"camera": self._color.topic}
+        return {"camera": self._listeners[0].topic}
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -70,21 +73,21 @@ class TopicInput:
         if self._pairer:
             self._pair(0, message, received)
         else:
-            self._hand_over(*received)
+            self._hand_over(received)
 
     def _pair(self, stream: int, message, item=None) -> None:
         self._pairer.slop_ns = int(self._settings.pair_slop_ms * 1e6)
         self._pairer.add(stream, stamp_ns(message), item or message)
 
     def _on_unpaired(self, stream: int, item) -> None:
-        # Only colour is a frame; depth without colour is none that was lost.
+        # Only colour is a frame; what stands beside it without colour is none that was lost.
         if stream == 0:
             self._monitor.lost("unpaired")
 
-    def _hand_over(self, image, received_ns: int, depth=None) -> None:
-        self._deliver(partial(self._make_frame, image, received_ns, depth))
+    def _hand_over(self, received, *beside) -> None:
+        self._deliver(partial(self._make_frame, *received, **dict(zip(self._beside, beside, strict=True))))
 
-    def _make_frame(self, image, received_ns: int, depth) -> Frame:
+    def _make_frame(self, image, received_ns: int, depth=None, ids=None) -> Frame:
         decode = messages.color_from_compressed if self._settings.use_compressed else messages.color_from_image
         color = decode(image)
         return Frame(
@@ -93,6 +96,7 @@ class TopicInput:
             frame_id=image.header.frame_id,
             intrinsics=self._intrinsics(*color.shape[:2]),
             depth_m=None if depth is None else messages.depth_from_image(depth),
+            ids=None if ids is None else messages.ids_from_image(ids),
             received_ns=received_ns,
         )
 
@@ -108,9 +112,17 @@ class TopicInput:
 
 
 class CameraInput:
-    """A Camera opened in this process: no hop, no copy; its colour still goes out to whoever subscribes."""
+    """A Camera opened in this process: no hop, no copy; its colour still goes out to whoever subscribes.
+
+    ValueError for instances: topic, whose stamps could not be those of a camera in here.
+    """
 
     def __init__(self, node, settings, monitor, complain, worker, on_end):
+        if settings.instances == "topic":
+            raise ValueError(
+                f"instances 'topic' needs frames from topics too, got camera '{settings.camera}'; start a camera node, "
+                "as `instance-depth run` and the launch file do"
+            )
         self._settings, self._monitor, self._worker = settings, monitor, worker
         self._reader = CameraReader(settings, self._on_frame, on_end, complain, monitor)
         self._node, self._topics = node, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from geometry_msgs.msg import Point, PoseStamped, Quaternion
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from ..geometry import POINT, Intrinsics, depth_from_millimetres, millimetres_from_depth
+from ..geometry import Intrinsics, depth_from_millimetres, millimetres_from_depth
 
 # encoding -> dtype, channels
 LAYOUTS = {
@@ -43,10 +44,11 @@ TO_RGB = {
 DISTORTION_MODELS = {"": "plumb_bob", "fisheye": "equidistant"}
 # What a CameraInfo says for a lens without distortion.
 NO_DISTORTION = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
-POINT_FIELDS = [
-    PointField(name=name, offset=POINT.fields[name][1], datatype=datatype, count=1)
-    for name, datatype in zip(POINT.names, [PointField.FLOAT32] * 4 + [PointField.UINT32], strict=True)
-]
+POINT_FIELD = {
+    np.dtype(np.float32): PointField.FLOAT32,
+    np.dtype(np.uint32): PointField.UINT32,
+    np.dtype(np.uint16): PointField.UINT16,
+}
 # compressed_depth_image_transport puts its ConfigHeader before the PNG: an int32 and two float32, unused for 16UC1.
 COMPRESSED_DEPTH_HEADER = bytes(12)
 
@@ -120,6 +122,13 @@ def depth_from_image(message: Image) -> np.ndarray:
     return array_from_image(message).astype(np.float32, copy=False)
 
 
+def ids_from_image(message: Image) -> np.ndarray:
+    """(H, W) uint16, 0 background, of a 16UC1, mono16, mono8 or 8UC1 Image; aligned 16-bit ones are a view."""
+    if message.encoding not in ("16UC1", "mono16", "mono8", "8UC1"):
+        raise ValueError(f"an id image must be 16UC1 or mono8, got '{message.encoding}'")
+    return array_from_image(message).astype(np.uint16, copy=False)
+
+
 def intrinsics_from_info(message: CameraInfo) -> Intrinsics:
     """Intrinsics of a CameraInfo, unchecked: a Frame checks them against its image."""
     model = DISTORTION_MODELS.get(message.distortion_model, message.distortion_model)
@@ -160,13 +169,24 @@ def fill_image(message: Image, pixels: np.ndarray, stamped: Header, encoding: st
     return message
 
 
+@lru_cache
+def point_fields(point: np.dtype) -> list[PointField]:
+    """How a PointCloud2 describes a structured dtype; one list a dtype, to be left as it is."""
+    fields = [(name, *point.fields[name]) for name in point.names]
+    # Packed colours are called float32, as PCL and RViz expect them.
+    return [
+        PointField(name=n, offset=at, datatype=PointField.FLOAT32 if n == "rgb" else POINT_FIELD[kind], count=1)
+        for n, kind, at in fields
+    ]
+
+
 def fill_cloud(message: PointCloud2, points: np.ndarray, stamped: Header) -> PointCloud2:
-    """Write an organised (H, W) array of geometry.POINT into a PointCloud2."""
+    """Write (H, W), or (N,) as one row, of a structured dtype into a PointCloud2."""
     message.header = stamped
-    message.height, message.width = points.shape
-    message.fields = POINT_FIELDS
-    message.point_step = POINT.itemsize
-    message.row_step = message.width * POINT.itemsize
+    message.height, message.width = points.shape if points.ndim == 2 else (1, points.size)
+    message.fields = point_fields(points.dtype)
+    message.point_step = points.itemsize
+    message.row_step = message.width * points.itemsize
     message.is_bigendian, message.is_dense = False, False
     fill(message, points)
     return message
@@ -174,7 +194,12 @@ def fill_cloud(message: PointCloud2, points: np.ndarray, stamped: Header) -> Poi
 
 def compressed_depth(depth_m: np.ndarray, stamped: Header) -> CompressedImage:
     """PNG of 16-bit millimetres as compressed_depth_image_transport writes it."""
-    _, png = cv2.imencode(".png", millimetres_from_depth(depth_m), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return compressed_codes(millimetres_from_depth(depth_m), stamped)
+
+
+def compressed_codes(codes: np.ndarray, stamped: Header) -> CompressedImage:
+    """PNG of (H, W) uint16, of which nothing is lost, as compressed_depth_image_transport writes 16UC1."""
+    _, png = cv2.imencode(".png", codes, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     data = array("B", COMPRESSED_DEPTH_HEADER)
     data.frombytes(png.data)
     return CompressedImage(header=stamped, format="16UC1; compressedDepth png", data=data)

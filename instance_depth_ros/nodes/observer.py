@@ -11,22 +11,25 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from ..demo.record import Record, Sample
 from ..evaluation.metrics import depth_metrics, in_range
-from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info
+from .instances import instances_from_table
+from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
 from .pairing import StampPairer, stamp_ns
 from .spin import prepare_transport
 
 # Large images arrive at a best-effort subscriber only where shared memory has room for them.
 RELIABLE = QoSProfile(depth=5)
-COLOR, DEPTH, CONFIDENCE, TRUTH = (
-    "camera/color/image_raw",
-    "depth/image",
-    "depth/confidence",
-    "simulation/depth/image",
-)
+SEEN = {
+    "camera/color/image_raw": Image,
+    "depth/image": Image,
+    "depth/confidence": Image,
+    "depth/instances": Image,
+    "depth/instances/table": PointCloud2,
+}
+TRUTH = {"simulation/depth/image": Image, "simulation/instances": Image}
 
 
 class Observer:
@@ -35,7 +38,7 @@ class Observer:
     def __init__(self, truth: bool = False):
         self.record = Record()
         self._context = Context()
-        self._topics = [COLOR, DEPTH, CONFIDENCE] + [TRUTH] * truth
+        self._topics = SEEN | (TRUTH if truth else {})
         self._pairer = StampPairer(streams=len(self._topics), capacity=12)
         self._pairer.registerCallback(self._keep)
         self._done = threading.Event()
@@ -45,8 +48,8 @@ class Observer:
         prepare_transport()
         rclpy.init(context=self._context)
         self._node = Node("observer", context=self._context)
-        for stream, topic in enumerate(self._topics):
-            self._node.create_subscription(Image, topic, lambda m, s=stream: self._pair(s, m), RELIABLE)
+        for stream, (topic, kind) in enumerate(self._topics.items()):
+            self._node.create_subscription(kind, topic, lambda m, s=stream: self._pair(s, m), RELIABLE)
         # The last message of each frame, small enough never to be lost: the frame's time of publication.
         self._node.create_subscription(CameraInfo, "depth/camera_info", self._count, QoSProfile(depth=100))
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._note, QoSProfile(depth=100))
@@ -78,13 +81,22 @@ class Observer:
         for status in message.status:
             self.record.figures[status.name.strip("/")] = {value.key: value.value for value in status.values}
 
-    def _keep(self, color_message, depth_message, confidence_message, truth_message=None):
-        color, depth_m = color_from_image(color_message), depth_from_image(depth_message)
-        confidence = array_from_image(confidence_message)
-        truth_m = None if truth_message is None else depth_from_image(truth_message)
-        self.record.add(Sample(stamp_ns(depth_message), color, depth_m, confidence, truth_m))
-        if truth_m is not None:
-            self._judge(depth_m, truth_m)
+    def _keep(self, color, depth, confidence, id_image, table, *truth):
+        ids = ids_from_image(id_image)
+        truth_m, true_ids = (depth_from_image(truth[0]), ids_from_image(truth[1])) if truth else (None, None)
+        sample = Sample(
+            stamp_ns(depth),
+            color_from_image(color),
+            depth_from_image(depth),
+            array_from_image(confidence),
+            ids,
+            instances_from_table(table, ids),
+            truth_m,
+            true_ids,
+        )
+        self.record.add(sample)
+        if truth:
+            self._judge(sample.depth_m, truth_m)
 
     def _judge(self, depth_m, truth_m):
         """Every other pixel of every other row is enough for the live figure and costs a quarter."""

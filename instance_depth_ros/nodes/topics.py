@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
 from ..geometry import cloud
 from ..overlay import Overlay
-from . import messages
+from . import instances, messages
 
 COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
 TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instances", "simulation/camera_pose"
 ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
+GIVEN_IDS = "camera/instances"
 DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
+IDS, TABLE, CLASSES = "depth/instances", "depth/instances/table", "depth/instances/classes"
+MARKERS, OBJECTS, LABELS = (f"depth/instances/{name}" for name in ("markers", "objects", "label_info"))
 
 
 class Topics:
@@ -96,40 +100,65 @@ class DepthTopics(Topics):
         "depth/confidence": Image,
         "depth/source": Image,
         "depth/points": PointCloud2,
+        IDS: Image,
+        IDS + "/compressedDepth": CompressedImage,
+        TABLE: PointCloud2,
+        CLASSES: Image,
+        MARKERS: MarkerArray,
         "depth/overlay": Image,
         "depth/overlay/compressed": CompressedImage,
-    }
+    } | ({OBJECTS: instances.Detection3DArray} if instances.Detection3DArray else {})
 
     def __init__(self, node, settings):
         super().__init__(node, self.KINDS)
         self._settings = settings
         self._overlay = Overlay()
+        self._labels = _Labels(node) if instances.LabelInfo else None
 
     def publish_estimate(self, frame, estimate) -> None:
         """Publish what somebody wants of a metric Estimate, but for publish_info(); all with the frame's stamp."""
         stamped = messages.header(estimate.stamp_ns, estimate.frame_id)
         wanted = self.wanted()
+        ids, found = _ids(estimate), estimate.instances
         makers = {
             DEPTH: lambda m: messages.fill_image(m, estimate.depth_m, stamped),
             "depth/confidence": lambda m: messages.fill_image(m, estimate.confidence, stamped, "8UC1"),
             "depth/source": lambda m: messages.fill_image(m, estimate.source, stamped, "8UC1"),
             "depth/points": lambda m: messages.fill_cloud(m, self._cloud(frame, estimate), stamped),
             DEPTH + "/compressedDepth": lambda _: messages.compressed_depth(estimate.depth_m, stamped),
+            IDS: lambda m: messages.fill_image(m, ids, stamped),
+            IDS + "/compressedDepth": lambda _: messages.compressed_codes(ids, stamped),
+            TABLE: lambda m: messages.fill_cloud(m, instances.table_from_instances(found), stamped),
+            CLASSES: lambda m: messages.fill_image(
+                m, instances.of_pixels(estimate, "class_id", np.uint8), stamped, "mono8"
+            ),
+            MARKERS: lambda _: instances.markers(found, stamped),
+            OBJECTS: lambda _: instances.detections(found, stamped),
         }
         for name in wanted & makers.keys():
             self.publish(name, makers[name](self.messages[name]))
         if any(name.startswith("depth/overlay") for name in wanted):
             far_m = self._settings.overlay_max_depth_m
-            self._publish_overlay(self._overlay.draw(frame.color, estimate.depth_m, far_m), stamped, wanted)
+            self._publish_overlay(self._overlay.draw(frame.color, estimate, far_m), stamped, wanted)
+        if self._labels:
+            self._labels.publish(self._settings.instance_threshold, stamped)
 
     def publish_info(self, estimate) -> None:
         """The calibration of the depth image, the last message of each frame."""
         stamped = messages.header(estimate.stamp_ns, estimate.frame_id)
         self.publish(DEPTH_INFO, messages.info_from_intrinsics(estimate.intrinsics, stamped))
 
+    def close(self) -> None:
+        super().close()
+        if self._labels:
+            self._labels.close()
+
     def _cloud(self, frame, estimate) -> np.ndarray:
         stride, step_ratio = self._settings.cloud_stride, self._settings.cloud_step_ratio
-        return cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, step_ratio, estimate.detail_px)
+        points = cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, step_ratio, estimate.detail_px)
+        if estimate.instances:
+            points["instance_id"] = instances.of_pixels(estimate, "id", np.uint32, stride)
+        return points
 
     def _publish_overlay(self, picture, stamped, wanted) -> None:
         if "depth/overlay" in wanted:
@@ -137,3 +166,25 @@ class DepthTopics(Topics):
             self.publish("depth/overlay", message)
         if "depth/overlay/compressed" in wanted:
             self.publish("depth/overlay/compressed", messages.jpeg(picture, stamped))
+
+
+class _Labels:
+    """What class ids mean, once for all who come later, and again when the threshold changed."""
+
+    def __init__(self, node):
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._node, self._publisher = node, node.create_publisher(instances.LabelInfo, LABELS, latched)
+        self._threshold = None
+
+    def publish(self, threshold: float, stamped) -> None:
+        if threshold != self._threshold:
+            self._threshold = threshold
+            self._publisher.publish(instances.label_info(threshold, stamped))
+
+    def close(self) -> None:
+        self._node.destroy_publisher(self._publisher)
+
+
+def _ids(estimate) -> np.ndarray:
+    """(H, W) uint16: the id image, empty where instances are not looked for."""
+    return np.zeros(estimate.source.shape, np.uint16) if estimate.ids is None else estimate.ids

@@ -17,7 +17,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from ..geometry import POINT
 from ..screen import CURVES, Screen
-from .messages import array_from_image, color_from_image, depth_from_image, intrinsics_from_info
+from .instances import instances_from_table
+from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
 from .pairing import StampPairer, stamp_ns
 from .parameters import Parameters
 from .spin import run
@@ -26,10 +27,14 @@ BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABL
 STREAMS = {
     "color": ("camera/color/image_raw", Image, color_from_image),
     "truth_m": ("simulation/depth/image", Image, depth_from_image),
+    "true_ids": ("simulation/instances", Image, ids_from_image),
     "depth_m": ("depth/image", Image, depth_from_image),
     "confidence": ("depth/confidence", Image, array_from_image),
     "points": ("depth/points", PointCloud2, lambda message: np.frombuffer(message.data, POINT)),
+    "ids": ("depth/instances", Image, ids_from_image),
+    "instances": ("depth/instances/table", PointCloud2, lambda message: message),
 }
+SIMULATED = ("truth_m", "true_ids")
 # A picture waits for its depth: so many frames are held for one that is slow.
 WAITING = 12
 
@@ -68,7 +73,7 @@ class ViewerNode(Node):
             self._pairer.registerCallback(self._show)
         if time.monotonic() - self._silent_since > self.settings.silence_s:
             self._silent_since = math.inf  # said once a silence
-            missing = [topic for name, (topic, *_) in STREAMS.items() if name not in (*published, "truth_m")]
+            missing = [topic for name, (topic, *_) in STREAMS.items() if name not in (*published, *SIMULATED)]
             self.get_logger().warning(
                 f"nothing to show for {self.settings.silence_s:g} s; "
                 + (f"nobody publishes {', '.join(missing)}" if missing else "publishers are silent"),
@@ -103,6 +108,9 @@ class ViewerNode(Node):
             return
         self._shown_at, self._stamp_ns = now, stamp_ns(messages[0])
         pictures = {n: STREAMS[n][2](message) for n, message in zip(self._published, messages, strict=True)}
+        if "instances" in pictures:
+            ids = pictures.setdefault("ids", np.zeros((1, 1), np.uint16))
+            pictures["instances"] = instances_from_table(pictures["instances"], ids)
         self._screen.show(self._stamp_ns, self._intrinsics, **pictures)
 
     def _plot(self, message):
