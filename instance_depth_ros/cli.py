@@ -173,8 +173,10 @@ def _eval(parser: argparse.ArgumentParser) -> None:
         "--folder", metavar="DIR", help="where simulate wrote them; else they are drawn as they are read"
     )
     parser.add_argument("--out", default="out/eval", metavar="DIR", help="where NAME.json and a picture sheet go")
+    parser.add_argument("--clips", type=_count, metavar="N", help="only the first so many")
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
-    add_settings(parser, ("weights", "precision", "device", "threads", "network_short_side", "frames"))
+    network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
+    add_settings(parser, (*network, "instances", "instance_threshold", "rectify"))
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ LENS = Intrinsics.from_fov(SIZE[1], SIZE[0], 60)
 class Wall:
     """A clip of a wall without people, seen by a camera that stands still; colours move."""
 
-    intrinsics = LENS
+    intrinsics, layers = LENS, ("color", "truth_m", "static")
 
     def __init__(self, name, *depths_m):
         self.about, self.depths_m = {"name": name}, depths_m
@@ -41,6 +41,7 @@ class Wall:
             "truth_m": np.full(SIZE, self.depths_m[index], np.float32),
             "static": np.ones(SIZE, bool),
             "world_from_camera": np.eye(4),
+            "instances": [],
         }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from instance_depth_ros.drawing import TILE
 from instance_depth_ros.evaluation.metrics import MetricMean, align_disparity, depth_metrics, tae
-from instance_depth_ros.evaluation.report import picture_sheet
+from instance_depth_ros.evaluation.report import Row, picture_sheet
 from instance_depth_ros.evaluation.trivial import best_constant_rel, best_constant_sigma1, mean_depth
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -129,7 +129,8 @@ def test_picture_sheet_shows_holes_and_errors(tmp_path):
     truth = np.geomspace(1, 50, 48 * 64, dtype=np.float32).reshape(48, 64)
     truth[:8, :8] = np.nan
     color, sure = np.full((48, 64, 3), (200, 10, 10), np.uint8), np.full((48, 64), 128, np.uint8)
-    rows = [(color, truth, truth, sure, "right"), (color, truth, np.full_like(truth, np.nan), sure, "missing")]
+    nothing = np.full_like(truth, np.nan)
+    rows = [Row(color, truth, truth, sure, "right"), Row(color, truth, nothing, sure, "missing")]
     sheet = cv2.imread(str(picture_sheet(rows, tmp_path / "new" / "sheet.png")))[..., ::-1]
     height = round(48 * TILE / 64)
     tops = 24, 24 + height + 24

@@ -14,99 +14,208 @@ import numpy as np
 from .. import config
 from ..datasets.clips import Footage, open_split
 from ..estimator import Estimator
-from ..frame import Estimate, Frame
 from ..model import checkpoint
 from ..provenance import provenance
-from .calibration import Calibration
+from .boundaries import boundary_f1
+from .calibration import Calibration, ause
+from .drift import Drift, draw_curve
+from .identities import Identities
+from .instance_depth import InstanceDepth
+from .masks import MaskPrecision
 from .metrics import MetricMean, depth_metrics, in_range, known_mean, tae
-from .report import picture_sheet
+from .obstacles import Obstacles
+from .overlap import overlap
+from .parts import hiding_pairs, occlusion_bands, uncovered
+from .report import Row, picture_sheet
+from .stream import EVERY, Moment, moments
 from .trivial import best_constant_rel, best_constant_sigma1, train_mean
 
-# Every so many frames, and about so many of a clip, are candidates for the picture sheet, at half size: neighbours look
-# alike, and all fill memory.
-SHEET_EVERY, SHEET_MOST = 5, 12
-# Of the full result file, what needs instances or the long split.
-NOT_MEASURED = (
-    "instances static dynamic occlusion_bands tae_truth tae_without_memory ap ap50 ap50_hidden order_accuracy "
-    "order_accuracy_heuristic idf1 hota id_switches boundary_f1 ause missed_obstacles false_obstacles drift".split()
-)
+# Of longer clips depth, too, is judged every fifth frame.
+LONG = 500
+# About so many frames of a clip are candidates for the picture sheet, at half size: neighbours look alike, and all fill
+# memory.
+SHEET_MOST = 12
+PARTS = ("instances", "static", "dynamic", "occlusion_bands", "uncovered")
+CLIP_MEANS = ("tae", "tae_truth", "tae_without_memory", "boundary_f1", "ause")
 
 
 class Evaluation:
     """Streams clips through an estimator and keeps what is needed to judge it.
 
-    without_memory: also estimates each frame as if it were the first of a stream, for comparison.
+    Depth, calibration, obstacles and identities are of every frame (depth of clips beyond LONG: of every fifth); masks,
+    instances' depth, boundaries, AUSE, what was uncovered, trivial predictors and the unrefined depth of every fifth;
+    TAE of it and the one before. without_memory: these are also estimated as if each were the first of a stream.
     """
 
     def __init__(self, estimator: Estimator, without_memory: bool = False):
         self.estimator, self._without_memory = estimator, without_memory
-        self._scores = defaultdict(MetricMean)
-        self._calibration, self._taes, self._rows = Calibration(), [], []
+        self._scores = defaultdict(lambda: MetricMean(PARTS))
+        self._means = {name: {} for name in CLIP_MEANS}
+        self._calibration, self._obstacles, self._instance_depth = Calibration(), Obstacles(), InstanceDepth()
+        self._masks, self._identities, self._drift, self._rows = MaskPrecision(), Identities(), Drift(), []
+        self._has_instances = False
 
     def clip(self, footage: Footage, most: int = 0) -> dict[str, float]:
         """Judge one clip, or its first `most` frames; returns its rel, sigma1 and tae."""
-        name, K, state, before, taes = footage.about["name"], footage.intrinsics.K, None, None, []
+        name, K = footage.about["name"], footage.intrinsics.K
         frames = min(most or len(footage), len(footage))
-        for index in range(frames):
-            shot = footage.read(index, ("color", "truth_m", "static"))
-            frame = Frame(shot["color"], shot["stamp_ns"], intrinsics=footage.intrinsics)
-            estimate, state = self.estimator.step(frame, state)
-            self._judge(name, frame, estimate, shot["truth_m"])
-            if index % max(SHEET_EVERY, frames // SHEET_MOST) == 0:
-                pictures = (shot["color"], shot["truth_m"], estimate.depth_m, estimate.confidence)
-                self._rows.append((*(picture[::2, ::2].copy() for picture in pictures), f"{name}, frame {index}"))
-            here = estimate.depth_m, shot["world_from_camera"], shot["static"]
-            if before is not None:
-                depths_m, poses, static = (np.stack(pair) for pair in zip(before, here, strict=True))
-                taes.append(tae(depths_m, K, poses, static))
-            before = here
-        self._taes.append(known_mean(taes))
-        return _short(self._scores["network"].by_clip()["all"][name]) | {"tae": self._taes[-1]}
+        values, before, earlier = {mean: [] for mean in CLIP_MEANS}, None, None
+        for moment in moments(self.estimator, footage, frames, self._without_memory):
+            if moment.sampled:
+                parts = _parts(moment, earlier, K)
+                self._judge_sampled(name, moment, parts, values)
+                _judge_pair(before, moment, K, values)
+                if moment.index % max(EVERY, frames // SHEET_MOST) == 0:
+                    self._rows.append(_sheet_row(name, moment))
+                earlier = moment
+            if moment.sampled or frames <= LONG:
+                parts = parts if moment.sampled else _parts(moment, None, K)
+                self._judge_depth(name, moment, parts)
+            self._identify(name, moment)
+            before = moment
+        for mean, of_frames in values.items():
+            self._means[mean][name] = known_mean(of_frames)
+        scores = self._scores["network"].by_clip()["all"].get(name, {})
+        return {metric: scores.get(metric) for metric in ("rel", "sigma1")} | {"tae": _known(self._means["tae"][name])}
 
-    def _judge(self, clip: str, frame: Frame, estimate: Estimate, truth_m: np.ndarray) -> None:
-        judged = in_range(truth_m)
-        predictions = {"network": estimate.depth_m, "train_mean": train_mean(*frame.size)}
-        if self._without_memory:
-            predictions["memory_none"] = self.estimator.step(frame)[0].depth_m
+    def _judge_depth(self, clip: str, moment: Moment, parts: dict[str, np.ndarray]) -> None:
+        truth_m, estimate = moment.truth_m, moment.estimate
+        scores = self._scores["network"].add(clip, estimate.depth_m, truth_m, parts=parts)
+        if "all" in scores:
+            self._drift.add(clip, moment.index, scores["all"]["sigma1"])
+        self._calibration.add(estimate.confidence, estimate.depth_m, truth_m, in_range(truth_m))
+        self._obstacles.add(estimate.depth_m, truth_m)
+
+    def _judge_sampled(self, clip: str, moment: Moment, parts: dict[str, np.ndarray], values: dict) -> None:
+        truth_m, estimate, judged = moment.truth_m, moment.estimate, in_range(moment.truth_m)
+        others = {"train_mean": train_mean(*truth_m.shape)}
+        others |= {"memory_none": moment.alone_m, "unrefined": moment.unrefined_m}
         if judged.any():
             # The best constant for one metric is not the best for the other.
             for metric, constant_m in (("rel", best_constant_rel), ("sigma1", best_constant_sigma1)):
-                predictions[f"constant_{metric}"] = np.full(frame.size, constant_m(truth_m, judged), np.float32)
-        for name, depth_m in predictions.items():
-            self._scores[name].add(clip, depth_m, truth_m)
-        self._calibration.add(estimate.confidence, estimate.depth_m, truth_m, judged)
+                others[f"constant_{metric}"] = np.full(truth_m.shape, constant_m(truth_m, judged), np.float32)
+        for name, depth_m in others.items():
+            if depth_m is not None:
+                self._scores[name].add(clip, depth_m, truth_m, parts=parts)
+        values["boundary_f1"].append(boundary_f1(estimate.depth_m, truth_m))
+        values["ause"].append(ause(estimate.confidence, estimate.depth_m, truth_m, judged))
+        if moment.ids is not None:
+            depths_m = estimate.depth_m, moment.unrefined_m
+            self._instance_depth.add(moment.ids, moment.rows, truth_m, *depths_m)
+
+    def _identify(self, clip: str, moment: Moment) -> None:
+        if moment.ids is None or moment.estimate.ids is None:
+            return
+        self._has_instances = True
+        matched = overlap(moment.ids, moment.rows, moment.estimate)
+        self._identities.add(clip, moment.stamp_s, moment.rows, matched, moment.ids.shape)
+        if moment.sampled:
+            self._instance_depth.add_layers(matched)
+            self._masks.add(moment.ids, moment.rows, moment.estimate)
 
     def result(self) -> dict:
-        """What the result file says of accuracy; `all` and `near` are the network's."""
+        """What the result file says of accuracy; a range or part by itself is the network's."""
         scores = {name: mean.result() for name, mean in self._scores.items()}
         network = scores["network"]
+        masks, identities = self._masks.result(), self._identities.result()
+        if not self._has_instances:
+            masks, identities = dict.fromkeys(masks), dict.fromkeys(identities)
         return {
             **network,
             "coverage": network["all"]["coverage"],
-            "tae": None if np.isnan(static := known_mean(self._taes)) else static,
+            **{name: _known(known_mean(list(clips.values()))) for name, clips in self._means.items()},
+            **masks,
+            **self._instance_depth.result(),
+            **identities,
             "ece": self._calibration.ece(),
-            "train_mean": _short(scores["train_mean"]["all"]),
-            "best_constant": {metric: scores[f"constant_{metric}"]["all"][metric] for metric in ("rel", "sigma1")},
-            "memory_none": _short(scores["memory_none"]["all"]) if self._without_memory else None,
-            **dict.fromkeys(NOT_MEASURED),
+            **self._obstacles.result(),
+            **self._drift.result(),
+            "memory_none": _short(scores.get("memory_none")),
+            "unrefined": _short(scores.get("unrefined")),
+            "train_mean": _short(scores.get("train_mean")),
+            "best_constant": {m: _of(scores.get(f"constant_{m}"), m) for m in ("rel", "sigma1")},
             "clips": network["all"]["clips"],
             "frames": network["all"]["frames"],
         }
 
+    def by_clip(self) -> dict:
+        """{clip: {rel, sigma1 of all, instances and occlusion bands, tae}}, for intervals over clips."""
+        parts = self._scores["network"].by_clip()
+        return {
+            clip: {name: _short_part(parts[name].get(clip)) for name in ("all", "near", "instances", "occlusion_bands")}
+            | {name: _known(self._means[name][clip]) for name in ("tae", "tae_truth")}
+            for clip in parts["all"]
+        }
+
     def sheet(self, path: Path) -> None:
         """Write the best, median and worst of the remembered frames as a picture."""
-        ranked = sorted((row for row in self._rows if in_range(row[1]).any()), key=_rel)
+        ranked = sorted((row for row in self._rows if in_range(row.truth_m).any()), key=_rel)
         picks = (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1]))
-        picture_sheet([(*pictures, f"{rank}: {label}") for rank, (*pictures, label) in picks], path)
+        picture_sheet([row._replace(label=f"{rank}: {row.label}") for rank, row in picks], path)
 
 
-def _rel(row: tuple) -> float:
-    _, truth_m, prediction_m, _, _ = row
-    return depth_metrics(prediction_m, truth_m, in_range(truth_m))["rel"]
+def _parts(moment: Moment, earlier: Moment | None, K: np.ndarray) -> dict[str, np.ndarray]:
+    """Masks of PARTS, as far as they are known."""
+    parts = {}
+    if moment.ids is not None:
+        bands = occlusion_bands(moment.ids, moment.truth_m, hiding_pairs(moment.rows))
+        parts = {"instances": moment.ids > 0, "occlusion_bands": bands}
+    if moment.static is not None:
+        parts |= {"static": moment.static, "dynamic": ~moment.static}
+        if earlier and _posed(earlier, moment):
+            before_from_now = np.linalg.inv(earlier.world_from_camera) @ moment.world_from_camera
+            parts["uncovered"] = uncovered(moment.truth_m, moment.static, earlier.truth_m, K, before_from_now)
+    return parts
 
 
-def _short(scores: dict) -> dict:
-    return {metric: scores[metric] for metric in ("rel", "sigma1")}
+def _judge_pair(before: Moment | None, moment: Moment, K: np.ndarray, values: dict) -> None:
+    """TAE of two neighbours where both are static; of the truth, what sampling and hidden surfaces make of it."""
+    if before is None or moment.static is None or not _posed(before, moment):
+        return
+    pair = before, moment
+    poses = np.stack([each.world_from_camera for each in pair])
+    for name, depths_m in (
+        ("tae", [each.estimate.depth_m for each in pair]),
+        ("tae_truth", [each.truth_m for each in pair]),
+        ("tae_without_memory", [each.alone_m for each in pair]),
+    ):
+        if depths_m[0] is not None:
+            known = [np.where(e.static & in_range(e.truth_m), d, np.nan) for e, d in zip(pair, depths_m, strict=True)]
+            values[name].append(tae(np.stack(known), K, poses))
+
+
+def _posed(*pair: Moment) -> bool:
+    return all(moment.world_from_camera is not None for moment in pair)
+
+
+def _sheet_row(clip: str, moment: Moment) -> Row:
+    estimate = moment.estimate
+    pictures = (moment.color, moment.truth_m, estimate.depth_m, estimate.confidence, moment.ids, estimate.ids)
+    small = [None if picture is None else picture[::2, ::2].copy() for picture in pictures]
+    return Row(*small[:4], f"{clip}, frame {moment.index}", *small[4:], estimate.instances)
+
+
+def _rel(row: Row) -> float:
+    return depth_metrics(row.prediction_m, row.truth_m, in_range(row.truth_m))["rel"]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _of(scores: dict | None, metric: str) -> float | None:
+    return scores and scores["all"][metric]
+
+
+def _short(scores: dict | None) -> dict | None:
+    """rel and sigma1 of all, and rel of the parts."""
+    if scores is None:
+        return None
+    return _short_part(scores["all"]) | {f"rel_{name}": scores[name]["rel"] for name in PARTS}
+
+
+def _short_part(scores: dict | None) -> dict | None:
+    return scores and {metric: scores[metric] for metric in ("rel", "sigma1")}
 
 
 def weights_sha256(weights: str) -> str | None:
@@ -118,25 +227,32 @@ def weights_sha256(weights: str) -> str | None:
 
 def table(result: dict) -> str:
     """The figures that matter, for people."""
-    rows = [("network, all", result["all"]), ("network, near", result["near"])]
-    rows += [(name.replace("_", " "), result[name]) for name in ("memory_none", "train_mean", "best_constant")]
+    rows = [(name, result[name]) for name in ("all", "near", *PARTS)]
+    rows += [(name, result[name]) for name in ("memory_none", "unrefined", "train_mean", "best_constant")]
     lines = [f"{'':16}{'REL':>8}{'sigma1':>8}"]
-    lines += [f"{name:16}{_cell(row['rel'])}{_cell(row['sigma1'])}" for name, row in rows if row]
-    others = "  ".join(f"{name} {_cell(result[name]).strip()}" for name in ("tae", "ece", "coverage"))
-    return "\n".join([*lines, f"{others}  ({result['clips']} clips, {result['frames']} frames)"])
+    lines += [f"{name.replace('_', ' '):16}{_cell(row['rel'])}{_cell(row['sigma1'])}" for name, row in rows if row]
+    for names in (
+        "tae tae_truth tae_without_memory drift",
+        "ap ap50 ap50_hidden idf1 hota id_switches",
+        "order_accuracy order_accuracy_unrefined order_accuracy_heuristic order_pairs",
+        "boundary_f1 ece ause missed_obstacles false_obstacles coverage",
+    ):
+        lines.append("  ".join(f"{name} {_cell(result[name]).strip()}" for name in names.split()))
+    return "\n".join([*lines, f"({result['clips']} clips, {result['frames']} frames)"])
 
 
 def _cell(value: float | None) -> str:
-    return f"{'-' if value is None else format(value, '.3f'):>8}"
+    return f"{'-' if value is None else value if isinstance(value, int) else format(value, '.3f'):>8}"
 
 
 def main(args: Namespace) -> int:
-    """args: data, folder, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
+    """args: data, folder, clips, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
     settings = config.make("depth", **args.settings)
     estimator = Estimator(settings)
     if estimator.relative:
         raise ValueError(f"'{settings.weights}' gives relative disparity; metres are judged here, take metric weights")
-    clips, evaluation = open_split(args.data, args.folder), Evaluation(estimator, args.without_memory)
+    clips = open_split(args.data, args.folder)[: args.clips]
+    evaluation = Evaluation(estimator, args.without_memory)
     for number, footage in enumerate(clips, 1):
         with closing(footage):
             scores = evaluation.clip(footage, settings.frames)
@@ -147,11 +263,15 @@ def main(args: Namespace) -> int:
         "weights": settings.weights,
         "weights_sha256": weights_sha256(settings.weights),
         "precision": estimator.engine.precision,
+        "settings": {name: value for name, value in args.settings.items() if name not in ("threads", "weights")},
         **provenance(),
+        "by_clip": evaluation.by_clip(),
     }
     path = Path(args.out) / f"{args.data}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n")
     evaluation.sheet(path.with_suffix(".png"))
+    if result["drift_curve"]:
+        draw_curve(result["drift_curve"], path.with_name(f"{path.stem}-drift.png"))
     print(table(result), f"written: {path} and {path.with_suffix('.png').name}", sep="\n")
     return 0

@@ -20,28 +20,47 @@ def depth_metrics(prediction_m: np.ndarray, truth_m: np.ndarray, mask: np.ndarra
     rel, sq_rel, rms (m), rms_log, log10, i_rms (1/m), silog (100 x the deviation of log depth); sigmaN: share within
     1.25^N. A pixel without a prediction has no error, but misses every sigma and lowers coverage, the share predicted.
     """
-    judged = valid(truth_m) if mask is None else valid(truth_m) & mask
-    prediction, truth = prediction_m[judged], truth_m[judged]
-    predicted = valid(prediction)
-    pixels = truth.size
-    if not predicted.any():
+    everywhere = np.ones(truth_m.shape, bool) if mask is None else mask
+    return metrics_of_parts(prediction_m, truth_m, {"": everywhere})[""]
+
+
+def metrics_of_parts(prediction_m: np.ndarray, truth_m: np.ndarray, parts: dict[str, np.ndarray]) -> dict[str, dict]:
+    """depth_metrics() of each of a few parts of a frame, boolean masks that may overlap; each pixel is judged once."""
+    known, predicted = valid(truth_m).ravel(), valid(prediction_m).ravel()
+    code = np.zeros(known.size, np.intp)  # a bit a part: few kinds of pixels, whose sums are enough
+    for bit, mask in enumerate(parts.values()):
+        code += (mask.ravel() & known).view(np.uint8).astype(np.intp) << bit
+    kinds, both = 1 << len(parts), known & predicted
+    truth, prediction = (np.where(both, d.ravel(), 1).astype(np.float64) for d in (truth_m, prediction_m))
+    difference, log_ratio = prediction - truth, np.log(prediction / truth)
+    size, distance, squared = np.abs(difference), np.abs(log_ratio), difference**2
+    level = sum((distance < power * np.log(1.25)).view(np.uint8) for power in (1, 2, 3)) + both.view(np.uint8)
+    levels = np.bincount(5 * code + level * both, minlength=5 * kinds).reshape(kinds, 5)
+    inverse = squared / (prediction * truth) ** 2
+    terms = (size / truth, squared / truth, squared, log_ratio**2, distance, inverse, log_ratio)
+    sums = np.stack([np.bincount(code, term, kinds) for term in terms], 1)  # without a prediction: no error, 0
+    has = np.arange(kinds) >> np.arange(len(parts))[:, None] & 1
+    return {name: _means(*row) for name, *row in zip(parts, has @ levels, has @ sums, strict=True)}
+
+
+def _means(levels: np.ndarray, sums: np.ndarray) -> dict[str, float]:
+    """levels: pixels without a prediction, beyond 1.25^3, within it, within 1.25^2, within 1.25; sums: of the terms."""
+    pixels, predicted = levels.sum(), levels[1:].sum()
+    if not predicted:
         nothing = 0.0 if pixels else np.nan
         return dict.fromkeys(LOWER_IS_BETTER, np.nan) | dict.fromkeys(HIGHER_IS_BETTER, nothing)
-    prediction, truth = prediction[predicted].astype(np.float64), truth[predicted].astype(np.float64)
-    difference, log_ratio = prediction - truth, np.log(prediction / truth)
-    squared, distance = difference**2, np.abs(log_ratio)
+    rel, sq_rel, squared, squared_log, distance, squared_inverse, log_ratio = sums / predicted
     metrics = {
-        "rel": np.mean(np.abs(difference) / truth),
-        "sq_rel": np.mean(squared / truth),
-        "rms": np.sqrt(np.mean(squared)),
-        "rms_log": np.sqrt(np.mean(log_ratio**2)),
-        "log10": np.mean(distance) / np.log(10),
-        "i_rms": np.sqrt(np.mean((difference / (prediction * truth)) ** 2)),
-        "silog": 100 * np.std(log_ratio),
-        "coverage": truth.size / pixels,
+        "rel": rel,
+        "sq_rel": sq_rel,
+        "rms": np.sqrt(squared),
+        "rms_log": np.sqrt(squared_log),
+        "log10": distance / np.log(10),
+        "i_rms": np.sqrt(squared_inverse),
+        "silog": 100 * np.sqrt(max(squared_log - log_ratio**2, 0.0)),
+        "coverage": predicted / pixels,
     }
-    for power in (1, 2, 3):
-        metrics[f"sigma{power}"] = np.count_nonzero(distance < power * np.log(1.25)) / pixels
+    metrics |= {f"sigma{power}": levels[5 - power :].sum() / pixels for power in (1, 2, 3)}
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -52,19 +71,31 @@ def in_range(truth_m: np.ndarray, name: str = "all") -> np.ndarray:
 
 
 class MetricMean:
-    """Averages as the tables do: pixels of a frame, then frames of a clip, then clips; each range by itself."""
+    """Averages as the tables do: pixels of a frame, then frames of a clip, then clips; each range by itself.
 
-    def __init__(self):
-        self._frames = {name: defaultdict(list) for name in RANGES}
+    parts: names of more parts of pictures, judged by themselves within the range `all`.
+    """
 
-    def add(self, clip: str, prediction_m: np.ndarray, truth_m: np.ndarray, mask: np.ndarray | None = None) -> None:
-        """One frame (H, W) of the named clip; a range that the frame's truth does not reach passes it over."""
-        for name in RANGES:
-            inside = in_range(truth_m, name)
-            if mask is not None:
-                inside &= mask
-            if inside.any():
-                self._frames[name][clip].append(depth_metrics(prediction_m, truth_m, inside))
+    def __init__(self, parts: tuple[str, ...] = ()):
+        self._frames = {name: defaultdict(list) for name in (*RANGES, *parts)}
+
+    def add(
+        self,
+        clip: str,
+        prediction_m: np.ndarray,
+        truth_m: np.ndarray,
+        mask: np.ndarray | None = None,
+        parts: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, dict[str, float]]:
+        """One frame (H, W) of the named clip, and what it got; a range or part that it does not have passes it over."""
+        judged = {name: in_range(truth_m, name) for name in RANGES}
+        judged |= {name: part & judged["all"] for name, part in (parts or {}).items()}
+        if mask is not None:
+            judged = {name: part & mask for name, part in judged.items()}
+        scores = metrics_of_parts(prediction_m, truth_m, {name: part for name, part in judged.items() if part.any()})
+        for name, metrics in scores.items():
+            self._frames[name][clip].append(metrics)
+        return scores
 
     def result(self) -> dict[str, dict[str, float | int | None]]:
         """{range: {metric: mean, "frames": n, "clips": n}}; None for what no frame has."""
@@ -133,12 +164,26 @@ def tae(depth_m: np.ndarray, K: np.ndarray, world_from_camera: np.ndarray, mask:
 def carry_depth(depth_m: np.ndarray, K: np.ndarray, b_from_a: np.ndarray) -> np.ndarray:
     """(H, W) depth of camera a as camera b sees it, nearest pixel, the last written wins; NaN where nothing lands."""
     height, width = depth_m.shape
-    v, u = np.nonzero(valid(depth_m))
-    rays = np.linalg.inv(K.astype(np.float64)) @ np.stack([u, v, np.ones_like(u)])
-    points = b_from_a[:3, :3] @ (rays * depth_m[v, u]) + b_from_a[:3, 3:]
-    points = points[:, points[2] > 0]
-    column, row, _ = np.rint(K @ (points / points[2]))
-    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    carried = np.full(depth_m.shape, np.nan)
-    carried[row[seen].astype(int), column[seen].astype(int)] = points[2, seen]
-    return carried
+    landed, column, row, seen = project(depth_m, K, b_from_a)
+    seen &= valid(depth_m)
+    carried = np.full(depth_m.size, np.nan, np.float32)
+    carried[row[seen] * width + column[seen]] = landed[seen]
+    return carried.reshape(height, width)
+
+
+def project(depth_m: np.ndarray, K: np.ndarray, b_from_a: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Where the points of camera a's (H, W) depth are in camera b: their depth (H, W), the nearest pixel's column and
+    row (H, W) int, and whether camera b sees that place (H, W) bool; a point without depth is not seen."""
+    height, width = depth_m.shape
+    turn = (K @ b_from_a[:3, :3] @ np.linalg.inv(K.astype(np.float64)))[:, :, None, None]
+    v, u = np.arange(height)[:, None], np.arange(width)
+    x, y, z = (a * u + (b * v + c) for a, b, c in turn)
+    for axis, shift in zip((x, y, z), K @ b_from_a[:3, 3], strict=True):
+        axis *= depth_m
+        axis += shift
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x /= z
+        y /= z
+        seen = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5) & (z > 0)
+    column, row = (np.rint(np.where(seen, axis, 0)).astype(np.int32) for axis in (x, y))
+    return z, column, row, seen

@@ -1,0 +1,85 @@
+"""Depth of instances: how far, and which is before which."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry import valid
+from .overlap import Overlap, small_px
+from .parts import hiding_pairs
+
+
+class InstanceDepth:
+    """Depth error of instances, and the order of pairs of which one hides the other.
+
+    Pairs are judged where truth is clear: both are not small, only one hides the other, and its mean depth is the
+    nearer. An estimate's order is that of its mean depths in both true masks; the heuristic says that the box that
+    reaches lower in the picture is nearer (half right where they reach equally low). Shares of all pairs of all frames.
+    """
+
+    def __init__(self):
+        self._right = {"": [], "_heuristic": [], "_unrefined": []}
+        self._in_masks, self._layers, self._within_sigma = [], [], []
+
+    def add(
+        self,
+        ids: np.ndarray,
+        rows: list[dict],
+        truth_m: np.ndarray,
+        prediction_m: np.ndarray,
+        unrefined_m: np.ndarray | None = None,
+    ) -> None:
+        """One frame. ids: (H, W) true ids; rows: its line in frames.jsonl; depths (H, W); unrefined_m None: not known.
+
+        Rows without `hides` have no pairs.
+        """
+        truth = _mean_depths(ids, truth_m, truth_m)
+        depths = {"": _mean_depths(ids, truth_m, prediction_m)}
+        if unrefined_m is not None:
+            depths["_unrefined"] = _mean_depths(ids, truth_m, unrefined_m)
+        judged = {row["id"]: row for row in rows if row["area"] >= small_px(ids.shape) and row["id"] < len(truth)}
+        self._in_masks += [_error(depths[""][who], truth[who]) for who in judged]
+        pairs = set(hiding_pairs(rows) or ())
+        for a, b in sorted(pairs):
+            if {a, b} <= judged.keys() and (b, a) not in pairs and truth[a] < truth[b]:
+                for name, depth_m in depths.items():
+                    self._right[name].append(float(depth_m[a] < depth_m[b]))
+                low_a, low_b = (row["box"][1] + row["box"][3] for row in (judged[a], judged[b]))
+                self._right["_heuristic"].append(0.5 * (1 + np.sign(low_a - low_b)))
+
+    def add_layers(self, overlap: Overlap) -> None:
+        """The depth layers that the estimate tells of the instances found (IoU above 0.5)."""
+        for row, instance in overlap.same:
+            if row["depth_m"]:
+                self._layers.append(_error(instance.depth_m, row["depth_m"]))
+                self._within_sigma.append(float(abs(instance.depth_m - row["depth_m"]) <= instance.sigma_m))
+
+    def result(self) -> dict:
+        """order_accuracy (and _heuristic, _unrefined), order_pairs; instance_rel: relative error of the mean depth in
+        true masks; layer_rel: of the depth layer of instances found; layer_within_sigma: 0.68 if sigma is honest."""
+        return {f"order_accuracy{name}": _mean(right) for name, right in self._right.items()} | {
+            "order_pairs": len(self._right[""]),
+            "instance_rel": _mean(self._in_masks),
+            "layer_rel": _mean(self._layers),
+            "layer_within_sigma": _mean(self._within_sigma),
+        }
+
+
+def _mean_depths(ids: np.ndarray, truth_m: np.ndarray, depth_m: np.ndarray) -> np.ndarray:
+    """(largest id + 1,) mean depth of each id's pixels of known truth; NaN where there is none."""
+    known = ids.nonzero()
+    who, depth_m, truth_m = ids[known], depth_m[known], truth_m[known]
+    both = valid(depth_m) & valid(truth_m)
+    counts, sums = (np.bincount(who[both], weights) for weights in (None, depth_m[both]))
+    means = np.full(int(ids.max(initial=0)) + 1, np.nan)
+    means[: len(counts)] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def _error(depth_m: float, truth_m: float) -> float:
+    return abs(depth_m - truth_m) / truth_m
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,106 @@
+"""Average precision of instance masks, as COCO computes it (pycocotools)."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+
+import numpy as np
+
+from ..config import CLASSES
+from ..frame import Estimate
+from .overlap import small_px
+
+HIDDEN = (0.1, 0.5)  # visible shares of what counts as hidden
+
+
+class MaskPrecision:
+    """AP over IoU 0.50 to 0.95, AP50 of all, of each class, of hidden ones, and with classes left aside.
+
+    True instances that are small (overlap.SMALL_PX) are neither to be found nor wrong when found, nor are small masks
+    that fit nothing. For hidden ones, the same holds of all that are not; a mask that fits nothing is wrong in both.
+    """
+
+    def __init__(self):
+        try:
+            from pycocotools import mask
+        except ImportError:
+            raise RuntimeError("AP needs pycocotools: pip install 'instance_depth_ros[evaluation]'") from None
+        self._coco = mask
+        self._images, self._truths, self._found = [], [], []
+        self._visible: list[float | None] = []
+        self._small_px = 0.0
+
+    def add(self, ids: np.ndarray, rows: list[dict], estimate: Estimate) -> None:
+        """One frame. ids: (H, W) true ids; rows: the instances of its line in frames.jsonl; estimate with ids."""
+        image = len(self._images) + 1
+        height, width = ids.shape
+        self._images.append({"id": image, "height": height, "width": width})
+        self._small_px = small_px(ids.shape)
+        rows = [row for row in rows if row["area"]]
+        for row, mask in zip(rows, self._masks(ids, [row["id"] for row in rows]), strict=True):
+            self._truths.append(self._one(self._truths, image, mask, CLASSES.index(row["class"])))
+            self._visible.append(row.get("visible"))
+        found = self._masks(estimate.ids, [instance.pixel for instance in estimate.instances])
+        for instance, mask in zip(estimate.instances, found, strict=True):
+            self._found.append(self._one(self._found, image, mask, instance.class_id) | {"score": instance.score})
+
+    def _masks(self, ids: np.ndarray, numbers: list[int]) -> list[dict]:
+        if not numbers:
+            return []
+        # columns first, as its codes run
+        stack = np.empty((*ids.shape, len(numbers)), np.uint8, order="F")
+        for place, number in enumerate(numbers):
+            np.equal(ids, number, out=stack[..., place].view(bool))
+        return self._coco.encode(stack)
+
+    def _one(self, before: list, image: int, mask: dict, class_id: int) -> dict:
+        area = float(self._coco.area(mask))
+        return {
+            "id": len(before) + 1,
+            "image_id": image,
+            "category_id": class_id,
+            "segmentation": mask,
+            "area": area,
+            "iscrowd": 0,
+        }
+
+    def result(self) -> dict:
+        """ap, ap50, ap50_hidden, ap50_by_class, ap50_any_class; None where there is no true instance."""
+        precision = self._precision(self._truths)  # (IoU, recall, class)
+        hidden = [
+            truth | {"area": truth["area"] if visible is not None and HIDDEN[0] <= visible <= HIDDEN[1] else 0.0}
+            for truth, visible in zip(self._truths, self._visible, strict=True)
+        ]
+        return {
+            "ap": _mean(precision),
+            "ap50": _mean(precision[0]),
+            "ap50_hidden": _mean(self._precision(hidden)[0]),
+            "ap50_by_class": {name: _mean(precision[0, :, k]) for k, name in enumerate(CLASSES[1:])},
+            "ap50_any_class": _mean(self._precision(self._truths, classes=False)[0]),
+        }
+
+    def _precision(self, truths: list[dict], classes: bool = True) -> np.ndarray:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        data = []
+        with redirect_stdout(io.StringIO()):
+            for masks in (truths, self._found):
+                data.append(COCO())
+                # COCO writes into what it is given
+                data[-1].dataset = {"images": self._images, "annotations": [dict(mask) for mask in masks]}
+                data[-1].dataset["categories"] = [{"id": k, "name": n} for k, n in enumerate(CLASSES) if k]
+                data[-1].createIndex()
+            judge = COCOeval(*data, "segm")
+            judge.params.areaRng, judge.params.areaRngLbl = [[self._small_px, 1e10]], ["judged"]
+            judge.params.useCats = int(classes)
+            judge.evaluate()
+            judge.accumulate()
+        return judge.eval["precision"][..., 0, -1]
+
+
+def _mean(precision: np.ndarray) -> float | None:
+    """-1 stands where there is nothing to find."""
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,92 @@
+"""A clip through an estimator, frame by frame, with the truth beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..datasets.clips import Footage
+from ..datasets.film import Film
+from ..estimator import Estimator
+from ..frame import Estimate, Frame
+
+# Dear figures are of every fifth frame, and of it and the one before.
+EVERY = 5
+LAYERS = ("color", "ids", "static")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame of a clip, what is true of it, and what was estimated.
+
+    truth_m: (H, W) metres, NaN unknown. ids, static: (H, W), None where the clip has none. rows: the instances of its
+    line in frames.jsonl. world_from_camera: (4, 4) or None. Of sampled frames, unrefined_m: depth without refinement by
+    instances; of those and the ones before them, alone_m: depth without memory; None where it was not asked for.
+    """
+
+    index: int
+    stamp_s: float
+    color: np.ndarray
+    truth_m: np.ndarray
+    ids: np.ndarray | None
+    static: np.ndarray | None
+    rows: list[dict]
+    world_from_camera: np.ndarray | None
+    estimate: Estimate
+    unrefined_m: np.ndarray | None
+    alone_m: np.ndarray | None
+
+    @property
+    def sampled(self) -> bool:
+        return self.index % EVERY == 0
+
+
+def moments(estimator: Estimator, footage: Footage, frames: int, without_memory: bool = False) -> Iterator[Moment]:
+    """The first so many frames of a clip as one stream; the estimator is given colours and lens alone.
+
+    With instances: topic it is given the true id images, too, as those of a perfect source.
+    """
+    truth = "truth_m" if "truth_m" in footage.layers else "depth_m"
+    layers = [truth, *(name for name in LAYERS if name in footage.layers)]
+    if isinstance(footage, Film):
+        layers.append("amodal")  # a film's rows say who hides whom only then
+    given_ids = estimator.settings.instances == "topic"
+    state, refines = None, True
+    for index in range(frames):
+        shot = footage.read(index, layers)
+        ids = shot.get("ids")
+        frame = Frame(shot["color"], shot["stamp_ns"], intrinsics=footage.intrinsics, ids=ids if given_ids else None)
+        unrefined_m = alone_m = None
+        if index % EVERY == 0 and refines:
+            unrefined_m = _unrefined(estimator, frame, state)
+        if without_memory and index % EVERY in (0, EVERY - 1):
+            alone_m = estimator.step(frame)[0].depth_m
+        estimate, state = estimator.step(frame, state)
+        refines = estimate.ids is not None
+        yield Moment(
+            index,
+            shot["stamp_ns"] / 1e9,
+            shot["color"],
+            shot[truth],
+            ids,
+            shot.get("static"),
+            shot["instances"],
+            shot.get("world_from_camera"),
+            estimate,
+            unrefined_m if refines else None,
+            alone_m,
+        )
+
+
+def _unrefined(estimator: Estimator, frame: Frame, state) -> np.ndarray | None:
+    """The same frame from a fork of the state, with the live setting `rectify` off; None where it is off anyway."""
+    settings = estimator.settings
+    if not settings.rectify:
+        return None
+    settings.rectify = False
+    try:
+        return estimator.step(frame, state.clone() if state else None)[0].depth_m
+    finally:
+        settings.rectify = True
