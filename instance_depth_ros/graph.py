@@ -42,6 +42,7 @@ def nodes(
 ) -> list[NodeSpec]:
     """The graph for these settings (names of config.py): a camera unless its topics exist, depth, perhaps a viewer.
 
+    With instances: topic, depth pairs each picture with the id image (16UC1 or mono8) of its stamp on camera/instances.
     ValueError for a setting that no node has, and for a bad value.
     """
     wanted = ["camera"] * (settings.get("camera", "topic") != "topic") + ["depth"] + ["viewer"] * viewer

@@ -8,7 +8,7 @@ from instance_depth_ros import config, graph
 from instance_depth_ros.shared import shared_file
 from launch import LaunchDescription
 
-SETTINGS = ("camera", "camera_path", "weights", "engine")
+SETTINGS = ("camera", "camera_path", "weights", "engine", "instances")
 YES_OR_NO = ("true", "false")
 PARAMS = (
     "ROS parameter YAML file for all other settings; an argument at its default does not overrule the file, and only "

@@ -1,6 +1,7 @@
 """Instances on a real graph: every topic of a frame, field by field, as the estimator gave them."""
 
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ class State:
     """What the node asks of a stream's state."""
 
     memory: Memory = field(default_factory=Memory)
-    tracks: tuple = (1, 2, 3)
+    tracks: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(rows=[1, 2, 3]))
 
 
 class Told:

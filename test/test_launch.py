@@ -36,6 +36,7 @@ def test_arguments_come_from_the_settings_and_have_help(description):
         "camera_path",
         "weights",
         "engine",
+        "instances",
         "namespace",
         "rviz",
         "viewer",

@@ -71,7 +71,7 @@ def markers(instances: tuple[Instance, ...], stamped: Header) -> MarkerArray:
         label = _marker(instance, stamped, "labels", Marker.TEXT_VIEW_FACING)
         label.text, label.scale, label.color = instance_label(instance), Vector3(z=LETTER_M), LETTERS
         # Above the box; the camera's y points down.
-        label.pose.position.y -= instance.size_m[1] / 2 + LETTER_M
+        label.pose.position.y -= float(instance.size_m[1]) / 2 + LETTER_M
         array.markers += [box, label]
     return array
 
