@@ -158,7 +158,8 @@ class InstanceDecoder(nn.Module):
         classes, masks, fused = self._read(queries, mask_map)
         correction, spread = self.layer(fused).float().unbind(-1)
         layer_m = pooled(depth_m.float().log(), resize(masks, seen.paths[2].shape[-2:])).add(correction.tanh()).exp()
-        embedding = F.normalize(self.embed(fused).float(), dim=-1)
+        embedding = self.embed(fused).float()
+        embedding = embedding * embedding.square().sum(-1, keepdim=True).clamp_min(1e-8).rsqrt()
         guest = torch.full_like(layer_m, -1, dtype=torch.long)
         spread = (spread - 2).clamp(-5.0, 2.0)
         return Instances(classes, masks, layer_m, spread, embedding, guest, heat.float(), tuple(auxiliary))
@@ -167,7 +168,7 @@ class InstanceDecoder(nn.Module):
         """(B, N, C) queries from the N hottest places that are hotter than their neighbours, and where those are."""
         b, c, h, w = features.shape
         hot = heat.detach().float()
-        hot = torch.where(F.max_pool2d(hot, 3, 1, 1) == hot, hot, hot - 20.0).flatten(1)
+        hot = torch.where(hottest_around(hot) == hot, hot, hot - 20.0).flatten(1)
         place = hot.topk(self.queries, 1).indices  # (B, N)
         tokens = features.flatten(2).transpose(1, 2)
         queries = self.begin(tokens.gather(1, place[..., None].expand(-1, -1, c)))
@@ -191,6 +192,13 @@ class InstanceDecoder(nn.Module):
         return torch.cat([closed, closed])
 
 
+def hottest_around(heat: Tensor) -> Tensor:
+    """The maximum of each 3 x 3 neighbourhood, (B, 1, h, w) -> the same; TensorRT has no pooling that torch exports."""
+    x = F.pad(heat, (1, 1, 1, 1), value=-1e4)
+    x = torch.maximum(torch.maximum(x[..., :-2], x[..., 1:-1]), x[..., 2:])
+    return torch.maximum(torch.maximum(x[..., :-2, :], x[..., 1:-1, :]), x[..., 2:, :])
+
+
 def pooled(values: Tensor, masks: Tensor) -> Tensor:
     """(B, H, W) values and (B, N, h, w) mask logits -> (B, N) the mean over each mask, soft at its border."""
     values = resize(values[:, None], masks.shape[-2:])
@@ -207,9 +215,9 @@ def position(height: int, width: int, dim: int, device: torch.device) -> Tensor:
         turned = places[:, None] * rates / 4
         angles.append(torch.cat([turned.sin(), turned.cos()], -1))
     rows, columns = angles
-    return torch.cat(
-        [rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], -1
-    ).reshape(height * width, -1)
+    return torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], -1).reshape(
+        height * width, -1
+    )
 
 
 def from_masks(masks: Tensor, depth_m: Tensor) -> Instances:

@@ -73,9 +73,21 @@ class DepthNetwork(nn.Module):
         of instances found elsewhere, which are then refined in place of our own. instances: False looks for none.
         """
         context = Streaming(memory or Memory())
-        out, seen = self.head(self.pretrained(image, lens), image.shape[0], context)
+        prediction = self.seen(image, lens, context, masks, instances)
         if memory is not None:
             memory.push(context.new_keys, context.new_values)
+        return prediction
+
+    def seen(
+        self,
+        image: Tensor,
+        lens: Tensor | None,
+        context: Streaming,
+        masks: Tensor | None = None,
+        instances: bool = True,
+    ) -> Prediction:
+        """As forward(), with the frame's own keys and values left in the context."""
+        out, seen = self.head(self.pretrained(image, lens), image.shape[0], context)
         return self._understand(out, seen, lens, masks, instances)
 
     def clip(

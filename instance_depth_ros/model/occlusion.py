@@ -60,7 +60,9 @@ class Refinement(nn.Module):
             sides.append(torch.where(there, at, float(length)).amin(-1) / length)
             sides.append(torch.where(there, at + 1, 0.0).amax(-1) / length)
         left, right, top, bottom = sides
-        return torch.cat([x[..., None] for x in (left, top, torch.maximum(left, right), torch.maximum(top, bottom))], -1)
+        return torch.cat(
+            [x[..., None] for x in (left, top, torch.maximum(left, right), torch.maximum(top, bottom))], -1
+        )
 
     def _guests(self, boxes: Tensor, candidate: Tensor, layer_m: Tensor) -> Tensor:
         """(B, N) of each main instance: the overlapping one nearest to it in depth, -1 where there is none."""
@@ -96,9 +98,17 @@ class Refinement(nn.Module):
         beside = torch.where(alone, ABSENT_LOGIT, beside)
         log_layer = layer_m.detach().log()
         log_guest = torch.where(guest >= 0, take(log_layer, guest), log_layer)
-        log_layer, log_guest = (x.flatten()[:, None, None, None].expand(-1, 1, ROI, ROI) for x in (log_layer, log_guest))
+        log_layer, log_guest = (
+            x.flatten()[:, None, None, None].expand(-1, 1, ROI, ROI) for x in (log_layer, log_guest)
+        )
         log_depth = seen[:, -1:]
-        geometry = [main / 4, beside / 4, grid.flatten(0, 1).movedim(-1, 1), log_depth - log_layer, log_guest - log_layer]
+        geometry = [
+            main / 4,
+            beside / 4,
+            grid.flatten(0, 1).movedim(-1, 1),
+            log_depth - log_layer,
+            log_guest - log_layer,
+        ]
         return torch.cat([seen[:, :-1], *geometry, log_depth / 2 - 1, log_layer / 2 - 1], 1), main
 
     def _error(self, features: Tensor, main: Tensor) -> Tensor:

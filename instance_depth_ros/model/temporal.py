@@ -35,9 +35,13 @@ def heads(x: Tensor) -> Tensor:
 
 @dataclass
 class Streaming:
-    """One new frame (B, 1, N, C) against the memory; collects the frame's own K and V in new_keys, new_values."""
+    """One new frame (B, 1, N, C) against the memory; collects the frame's own K and V in new_keys, new_values.
+
+    slots: (31,) those of the memory's entries, where they are known as a tensor.
+    """
 
     memory: Memory
+    slots: Tensor | None = None
     new_keys: list[Tensor] = field(default_factory=list)
     new_values: list[Tensor] = field(default_factory=list)
 
@@ -49,7 +53,7 @@ class Streaming:
     @cached_property
     def key_slots(self) -> Tensor:
         """(32,) the slot of each of the memory's entries and, last, of the current frame; the same for all layers."""
-        past = self.memory.slots(self.memory.keys[0].device)
+        past = self.memory.slots(self.memory.keys[0].device) if self.slots is None else self.slots
         return F.pad(past, (0, 1), value=SLOTS - 1)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:

@@ -1,0 +1,72 @@
+"""Holistic depth initialisation: what a range is, and that the cascade corrects by at most what eq. 3 and 4 allow."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from instance_depth_ros.model.presets import PRESETS
+from instance_depth_ros.model.ranges import MIN_DEPTH_M, RangeDecoder, Ranges
+
+PAPER = Ranges("uniform", 5, (0.01, 10.0))
+LOG = Ranges("log", 4, (0.5, 8.0))
+SIZES = ((3, 4), (6, 8), (12, 16), (24, 32))
+
+
+def test_uniform_ranges_are_two_metres_wide():
+    assert PAPER.width == pytest.approx(1.998)
+    depth_m = torch.tensor([0.0, 0.5, 2.0, 2.1, 9.9, 10.0, 50.0])
+    assert PAPER.bin_of(depth_m).tolist() == [0, 0, 0, 1, 4, 4, 4]
+
+
+def test_logarithmic_ranges_double():
+    assert LOG.bin_of(torch.tensor([0.1, 0.5, 0.99, 1.01, 2.01, 4.01, 8.0, 100.0])).tolist() == [0, 0, 0, 1, 2, 3, 3, 3]
+
+
+def test_a_correction_is_at_most_a_width_and_never_below_the_least_depth():
+    depth_m, least, most = torch.full((3,), 3.0), torch.tensor([-1.0, 0.0, 1.0]), 1.0
+    torch.testing.assert_close(PAPER.corrected(depth_m, least, most), torch.tensor([3 - 1.998, 3.0, 3 + 1.998]))
+    torch.testing.assert_close(LOG.corrected(depth_m, least, most), torch.tensor([1.5, 3.0, 6.0]))
+    torch.testing.assert_close(LOG.corrected(depth_m, least, 0.5)[2], torch.tensor(3 * 2**0.5))
+    assert PAPER.corrected(torch.tensor([1.0]), torch.tensor([-1.0]), 1.0).item() == pytest.approx(MIN_DEPTH_M)
+
+
+@pytest.mark.parametrize("bad", [("cubic", 5, (0.01, 10.0)), ("log", 1, (0.5, 8.0)), ("log", 4, (0.0, 8.0))])
+def test_senseless_ranges_are_refused(bad):
+    with pytest.raises(ValueError, match=f"got {bad[1]} '{bad[0]}' over"):
+        Ranges(*bad)
+
+
+def decoder(halving: bool) -> RangeDecoder:
+    torch.manual_seed(0)
+    config = replace(PRESETS["tiny"], features=8, ranges="log", range_count=4, range_limits_m=(0.5, 8.0))
+    return RangeDecoder(replace(config, range_halving=halving))
+
+
+def paths() -> list[torch.Tensor]:
+    torch.manual_seed(1)
+    return [torch.randn(2, 8, *size) for size in SIZES]
+
+
+def test_the_cascade_begins_as_identity():
+    depth_m = torch.rand(2, 24, 32) * 8 + 0.5
+    refined_m, segmentations = decoder(True)(paths(), depth_m, torch.zeros(2))
+    torch.testing.assert_close(refined_m, depth_m)
+    assert [tuple(s.shape) for s in segmentations] == [(2, 4, *size) for size in SIZES]
+
+
+@pytest.mark.parametrize(("halving", "factor"), [(False, 2.0**4), (True, 2.0 ** (1 + 1 / 2 + 1 / 4 + 1 / 8))])
+def test_full_confidence_corrects_by_a_width_at_every_level(halving, factor):
+    cascade, depth_m = decoder(halving), torch.full((2, 24, 32), 3.0)
+    for level in cascade.levels:
+        level.confide[2].bias.data.fill_(50.0)  # C = 1, and S sums to one: R = 1, E = + a width
+    refined_m, _ = cascade(paths(), depth_m, torch.zeros(2))
+    torch.testing.assert_close(refined_m, depth_m * factor)
+
+
+def test_the_lens_reaches_the_cascade():
+    cascade, depth_m = decoder(True), torch.full((2, 24, 32), 3.0)
+    for level in cascade.levels:
+        torch.nn.init.normal_(level.confide[2].weight)
+    short, long = (cascade(paths(), depth_m, torch.full((2,), focal))[0] for focal in (-1.0, 1.0))
+    assert (short - long).abs().max() > 0.01
