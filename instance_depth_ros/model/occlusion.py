@@ -1,4 +1,4 @@
-"""Occlusion-aware refinement (InstanceDepth section 4.2.2): pairs of overlapping instances correct each other's depth."""
+"""Occlusion-aware refinement (InstanceDepth section 4.2.2): overlapping instances correct each other's depth."""
 
 from __future__ import annotations
 

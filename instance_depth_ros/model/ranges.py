@@ -1,4 +1,4 @@
-"""Holistic depth initialisation (InstanceDepth section 4.1): depth is cut into ranges, and corrected from coarse to fine.
+"""Holistic depth initialisation (InstanceDepth section 4.1): ranges of depth, and corrections from coarse to fine.
 
 The cascade works on metres: the focal length has been applied before it, so a range is the same for every lens.
 """
