@@ -19,7 +19,7 @@ LEGEND = 64
 BAR = 14  # width of a legend's colours
 GAP = 6
 LINE = 24  # height of a line of text
-PAPER, INK, MISSING = (255, 255, 255), (30, 30, 30), (90, 90, 90)
+PAPER, INK, MISSING = (255, 255, 255), (30, 30, 30), 90
 # How much of a mask's colour covers what is below, and how far apart the hues of successive ids are (golden ratio).
 MASK_OPACITY, HUE_STEP = 0.45, 0.618034
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
@@ -34,7 +34,8 @@ def colored_depth(depth_m: np.ndarray, near_m: float, far_m: float) -> np.ndarra
     """(H, W) metres -> (H, W, 3) uint8 RGB: turbo in log depth, near red, far blue, invalid grey."""
     known = valid(depth_m)
     share = np.log(np.where(known, depth_m, near_m) / near_m) / np.log(far_m / near_m)
-    return np.where(known[..., None], colors(1 - share, cv2.COLORMAP_TURBO), np.uint8(MISSING))
+    picture = np.full((*depth_m.shape, 3), MISSING, np.uint8)
+    return cv2.copyTo(colors(1 - share, cv2.COLORMAP_TURBO), known.view(np.uint8), picture)
 
 
 def id_colors(ids: np.ndarray) -> np.ndarray:
@@ -70,36 +71,47 @@ def with_masks(picture: np.ndarray, ids: np.ndarray, instances: tuple[Instance, 
     colors[[instance.pixel for instance in known]] = id_colors([instance.id for instance in known])
     colored = np.take(colors, ids, axis=0)
     covered = cv2.addWeighted(picture, 1 - MASK_OPACITY, colored, MASK_OPACITY, 0)
-    np.copyto(covered, picture, where=(ids == 0)[..., None])
-    np.copyto(covered, colored, where=borders(ids)[..., None])
-    return covered
+    cv2.copyTo(picture, (ids == 0).view(np.uint8), covered)
+    return cv2.copyTo(colored, borders(ids).view(np.uint8), covered)
 
 
 def with_borders(picture: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """A copy of (H, W, 3) RGB with the borders of instances in white."""
-    return np.where(borders(ids)[..., None], np.uint8(PAPER), picture)
+    picture = picture.copy()
+    picture[borders(ids)] = PAPER
+    return picture
 
 
 def with_instances(
     picture: np.ndarray, ids: np.ndarray, instances: tuple[Instance, ...], shrunk: float = 1
 ) -> np.ndarray:
     """A copy of (H, W, 3) RGB with masks, borders and labels. ids: (H, W); shrunk: of the picture, against box_px."""
-    picture = with_masks(picture, ids, instances)
-    # The farthest first: what is near stays legible.
-    for instance in sorted(instances, key=lambda instance: -instance.depth_m):
-        column, row = round(instance.box_px[0] / shrunk), round(instance.box_px[1] / shrunk)
-        write_label(picture, instance_label(instance), (column, row))
+    picture, taken = with_masks(picture, ids, instances), []
+    # The nearest has its place first; who comes later makes room upwards.
+    for instance in sorted(instances, key=lambda instance: instance.depth_m):
+        column, row = (round(side / shrunk) for side in instance.box_px[:2])
+        taken.append(write_label(picture, instance_label(instance), (column, row), taken))
     return picture
 
 
-def write_label(picture: np.ndarray, text: str, left_bottom: tuple[int, int]) -> None:
-    """Light letters on dark ground from (column, row), moved so that they stay within the picture."""
+def write_label(
+    picture: np.ndarray, text: str, left_bottom: tuple[int, int], taken: list[tuple[int, int, int, int]]
+) -> tuple[int, int, int, int]:
+    """Light letters on dark ground at (column, row), moved into the picture and above labels that are there.
+
+    taken: left, top, right, bottom of those; gives its own.
+    """
     (width, height), below = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
-    column = int(np.clip(left_bottom[0], 0, max(0, picture.shape[1] - width)))
-    row = int(np.clip(left_bottom[1], height, max(height, picture.shape[0] - below)))
-    ground = picture[max(0, row - height) : row + below, column : column + width]
-    ground //= 4
-    write_text(picture, text, (column, row), PAPER)
+    left = int(np.clip(left_bottom[0], 0, max(0, picture.shape[1] - width)))
+    bottom = int(np.clip(left_bottom[1] + below, height + below, max(height + below, picture.shape[0])))
+    for other in sorted(taken, key=lambda box: -box[3]):
+        beside = other[2] <= left or left + width <= other[0] or other[3] <= bottom - height - below
+        if not beside and bottom > other[1] >= height + below:
+            bottom = other[1]
+    top = bottom - height - below
+    picture[top:bottom, left : left + width] //= 4
+    write_text(picture, text, (left, bottom - below), PAPER)
+    return left, top, left + width, bottom
 
 
 def depth_span(truth_m: np.ndarray) -> tuple[float, float]:
@@ -153,7 +165,8 @@ def _marks(near_m: float, far_m: float) -> list[tuple[float, str]]:
 
 def colors(share: np.ndarray, colormap: int) -> np.ndarray:
     """(H, W) in 0..1 -> (H, W, 3) uint8 RGB."""
-    return cv2.applyColorMap((np.clip(share, 0, 1) * 255).astype(np.uint8), colormap)[..., ::-1]
+    bgr = cv2.applyColorMap((np.clip(share, 0, 1) * 255).astype(np.uint8), colormap)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
 
 
 def text_line(text: str, width: int) -> np.ndarray:
