@@ -1,0 +1,34 @@
+"""Published datasets by their published layouts, NAME:FOLDER; units are those of the datasets' own tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .clips import Footage
+from .published_clip import Protocol, there
+from .published_stills import kitti, nyu
+from .published_videos import bonn, scannet, sintel
+from .sequence import open_folder
+
+# Garg's crop of KITTI, in shares of the picture, and Eigen's of NYU, in pixels.
+GARG, EIGEN_NYU = (0.40810811, 0.99189189, 0.03594771, 0.96405229), (45, 471, 41, 601)
+# The protocol, and what gives the clips of (folder, protocol); gid: our own sequence folders (docs/dataset.md).
+DATASETS = {
+    "gid": (Protocol("gid", (0.01, 10.0), "clip", span="near"), lambda folder, _: open_folder(folder)),
+    "nyu": (Protocol("nyu", (1e-3, 10.0), "frame", EIGEN_NYU), nyu),
+    "kitti": (Protocol("kitti", (1e-3, 80.0), "frame", GARG), kitti),
+    "bonn": (Protocol("bonn", (1e-3, 10.0), "clip"), bonn),
+    "scannet": (Protocol("scannet", (1e-3, 10.0), "clip", (8, -8, 11, -11)), scannet),
+    "sintel": (Protocol("sintel", (1e-3, 70.0), "clip"), sintel),
+}
+
+
+def open_published(name: str, folder: str | Path) -> tuple[list[Footage], Protocol]:
+    """The clips below a folder and how to judge them. name: one of DATASETS. Errors name what is missing."""
+    if name not in DATASETS:
+        raise ValueError(f"no dataset '{name}'; there are {', '.join(DATASETS)}, each as NAME:FOLDER")
+    protocol, read = DATASETS[name]
+    clips = read(there(Path(folder).expanduser()), protocol)
+    if not clips:
+        raise FileNotFoundError(f"{folder} holds no clip of {name} in its published layout (see {__name__})")
+    return clips, protocol
