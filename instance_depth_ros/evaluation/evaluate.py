@@ -53,7 +53,6 @@ class Evaluation:
         self._means = {name: {} for name in CLIP_MEANS}
         self._calibration, self._obstacles, self._instance_depth = Calibration(), Obstacles(), InstanceDepth()
         self._masks, self._identities, self._drift, self._rows = MaskPrecision(), Identities(), Drift(), []
-        self._has_instances = False
 
     def clip(self, footage: Footage, most: int = 0) -> dict[str, float]:
         """Judge one clip, or its first `most` frames; returns its rel, sigma1 and tae."""
@@ -106,7 +105,6 @@ class Evaluation:
     def _identify(self, clip: str, moment: Moment) -> None:
         if moment.ids is None or moment.estimate.ids is None:
             return
-        self._has_instances = True
         matched = overlap(moment.ids, moment.rows, moment.estimate)
         self._identities.add(clip, moment.stamp_s, moment.rows, matched, moment.ids.shape)
         if moment.sampled:
@@ -117,16 +115,13 @@ class Evaluation:
         """What the result file says of accuracy; a range or part by itself is the network's."""
         scores = {name: mean.result() for name, mean in self._scores.items()}
         network = scores["network"]
-        masks, identities = self._masks.result(), self._identities.result()
-        if not self._has_instances:
-            masks, identities = dict.fromkeys(masks), dict.fromkeys(identities)
         return {
             **network,
             "coverage": network["all"]["coverage"],
             **{name: _known(known_mean(list(clips.values()))) for name, clips in self._means.items()},
-            **masks,
+            **self._masks.result(),
             **self._instance_depth.result(),
-            **identities,
+            **self._identities.result(),
             "ece": self._calibration.ece(),
             **self._obstacles.result(),
             **self._drift.result(),

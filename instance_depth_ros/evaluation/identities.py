@@ -9,6 +9,9 @@ import numpy as np
 
 from .overlap import SAME_IOU, Overlap, small_px
 
+FIGURES = (
+    "idf1", "hota", "hota_detection", "hota_association", "id_switches", "ids_kept_over_s", "occlusions_s",
+)  # fmt: skip
 MOSTLY = 0.5
 # (least, most) seconds of what counts as an occlusion of about so many
 OCCLUSIONS_S = {"1": (0.5, 2.0), "3": (2.0, 6.0), "10": (6.0, 20.0)}
@@ -55,32 +58,33 @@ class Identities:
         self._stamps_s[clip].append(stamp_s)
 
     def result(self) -> dict:
-        """idf1, hota, hota_detection, hota_association, id_switches, of all clips.
+        """Figures by the names FIGURES, of all clips; None where there is no true instance.
 
         ids_kept_over_s: seconds -> share of those fully hidden for about so long that come back with the id they had;
         occlusions_s: how many there were.
         """
         clips = {name: _numbered(frames) for name, frames in self._frames.items()}
-        true = sum(data["num_gt_dets"] for data in clips.values())
+        if not any(data["num_gt_dets"] for data in clips.values()):
+            return dict.fromkeys(FIGURES)
         hota, identity, clear = (
             metric.combine_sequences({name: metric.eval_sequence(data) for name, data in clips.items()})
             for metric in self._metrics
         )
-        kept = defaultdict(list)
+        shares = float(identity["IDF1"]), *(float(np.mean(hota[name])) for name in ("HOTA", "DetA", "AssA"))
+        kept = self._kept()
+        came_back = {about: float(np.mean(kept[about])) if kept[about] else None for about in OCCLUSIONS_S}
+        counts = {about: len(kept[about]) for about in OCCLUSIONS_S}
+        return dict(zip(FIGURES, (*shares, int(clear["IDSW"]), came_back, counts), strict=True))
+
+    def _kept(self) -> dict[str, list[bool]]:
+        """Of each full occlusion of about so many seconds, whether the identity lasted."""
+        kept = {about: [] for about in OCCLUSIONS_S}
         for name, sights in self._sights.items():
             for duration_s, came_back in occlusions(sights, self._stamps_s[name]):
                 for about, (least, most) in OCCLUSIONS_S.items():
                     if least <= duration_s < most:
                         kept[about].append(came_back)
-        return {
-            "idf1": float(identity["IDF1"]) if true else None,
-            "hota": float(np.mean(hota["HOTA"])) if true else None,
-            "hota_detection": float(np.mean(hota["DetA"])) if true else None,
-            "hota_association": float(np.mean(hota["AssA"])) if true else None,
-            "id_switches": int(clear["IDSW"]) if true else None,
-            "ids_kept_over_s": {n: float(np.mean(kept[n])) if kept[n] else None for n in OCCLUSIONS_S},
-            "occlusions_s": {about: len(kept[about]) for about in OCCLUSIONS_S},
-        }
+        return kept
 
 
 def _numbered(frames: list[tuple[list, list, np.ndarray]]) -> dict:

@@ -11,6 +11,7 @@ from ..config import CLASSES
 from ..frame import Estimate
 from .overlap import small_px
 
+FIGURES = ("ap", "ap50", "ap50_hidden", "ap50_by_class", "ap50_any_class")
 HIDDEN = (0.1, 0.5)  # visible shares of what counts as hidden
 
 
@@ -66,19 +67,19 @@ class MaskPrecision:
         }
 
     def result(self) -> dict:
-        """ap, ap50, ap50_hidden, ap50_by_class, ap50_any_class; None where there is no true instance."""
+        """Figures by the names FIGURES; None where there is no true instance."""
+        if not self._images:
+            return dict.fromkeys(FIGURES)
         precision = self._precision(self._truths)  # (IoU, recall, class)
         hidden = [
             truth | {"area": truth["area"] if visible is not None and HIDDEN[0] <= visible <= HIDDEN[1] else 0.0}
             for truth, visible in zip(self._truths, self._visible, strict=True)
         ]
-        return {
-            "ap": _mean(precision),
-            "ap50": _mean(precision[0]),
-            "ap50_hidden": _mean(self._precision(hidden)[0]),
-            "ap50_by_class": {name: _mean(precision[0, :, k]) for k, name in enumerate(CLASSES[1:])},
-            "ap50_any_class": _mean(self._precision(self._truths, classes=False)[0]),
-        }
+        by_class = {name: _mean(precision[0, :, k]) for k, name in enumerate(CLASSES[1:])}
+        ap50_hidden = _mean(self._precision(hidden)[0])
+        any_class = _mean(self._precision(self._truths, classes=False)[0])
+        figures = _mean(precision), _mean(precision[0]), ap50_hidden, by_class, any_class
+        return dict(zip(FIGURES, figures, strict=True))
 
     def _precision(self, truths: list[dict], classes: bool = True) -> np.ndarray:
         from pycocotools.coco import COCO

@@ -11,7 +11,8 @@ from .metrics import project
 BAND_PX = 5
 STEP = 1.05  # of truth depth at a border: less is a touch, no hiding
 HIDDEN = 0.95  # what was seen in a point's place was this much nearer: the point was hidden
-_DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * BAND_PX + 1, 2 * BAND_PX + 1))
+_OFFSET = np.arange(-BAND_PX, BAND_PX + 1)
+_DISC = (_OFFSET**2 + _OFFSET[:, None] ** 2 <= BAND_PX**2).astype(np.uint8)
 
 
 def hiding_pairs(rows: list[dict]) -> list[tuple[int, int]] | None:
