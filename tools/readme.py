@@ -31,6 +31,7 @@ NOTES = {
     "camera/color/image_raw": "the camera node's output and the depth node's input",
     "camera/color/image_raw/compressed": "the same as JPEG; input with `use_compressed`",
     "camera/aligned_depth_to_color/image_raw": "registered sensor depth, millimetres; input with `use_depth`",
+    "camera/instances": "16UC1 or mono8, 0 background, registered, of the stamp; input with `instances: topic`",
     "simulation/depth/image": "truth of the simulated camera, metres",
     "simulation/instances": "truth: one lasting id an instance, 0 background",
     "simulation/camera_pose": "truth: the camera in the world",
@@ -39,14 +40,30 @@ NOTES = {
     "depth/camera_info": "calibration of `depth/image`, the last message of each frame",
     "depth/confidence": "8UC1, 0..255 = 0..1, predicted P(relative error < 10 %); 0 where depth is NaN",
     "depth/source": "8UC1: 0 none, 1 sensor, 2 network, 3 network brought to the sensor's scale",
-    "depth/points": "organised cloud: x y z, rgb, instance_id (0); no points hang on depth steps",
-    "depth/overlay": "picture and depth side by side, for people",
+    "depth/points": "organised cloud: x y z, rgb, instance_id (lasting, 0 none); no points hang on depth steps",
+    "depth/instances": "16UC1 id image, 0 background: values are the table's `pixel`; empty without instances",
+    "depth/instances/compressedDepth": "the same as a 16-bit PNG",
+    "depth/instances/table": "a point an instance: x y z and size_x size_y size_z of what is visible, id (lasting), "
+    "pixel, class_id, score, depth_m (layer), sigma_m, visible (share), hidden_by (id, 0 none), age_s",
+    "depth/instances/classes": "mono8, class of each pixel: 0 background, 1 person, 2 animal, 3 ball, 4 racket, "
+    "5 vehicle, 6 other",
+    "depth/instances/markers": "boxes and labels for RViz and Foxglove; begins with DELETEALL",
+    "depth/instances/objects": "boxes with classes by name and lasting ids, where vision_msgs is installed",
+    "depth/instances/label_info": "names of the classes, latched, where vision_msgs is installed",
+    "depth/overlay": "picture with masks, ids, depth layers and who hides whom beside depth, for people",
     "depth/overlay/compressed": "the same as JPEG",
+}
+
+# Inputs that none of our nodes publishes, and what is published where vision_msgs is installed.
+NOT_ALWAYS_OURS = {
+    "camera/instances": "sensor_msgs/Image",
+    "depth/instances/objects": "vision_msgs/Detection3DArray",
+    "depth/instances/label_info": "vision_msgs/LabelInfo",
 }
 
 
 def topics() -> str:
-    kinds = published()
+    kinds = NOT_ALWAYS_OURS | published()
     if unknown := kinds.keys() ^ NOTES.keys():
         sys.exit(f"tools/readme.py: NOTES and the topics of nodes/topics.py differ in {', '.join(sorted(unknown))}")
     lines = ["| topic | type | what |", "|---|---|---|"]

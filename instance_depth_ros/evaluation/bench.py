@@ -17,8 +17,9 @@ import numpy as np
 
 from .. import config, graph
 from ..estimator import Estimator
-from ..frame import Frame
+from ..frame import SOURCE_NETWORK, Estimate, Frame, Instance
 from ..geometry import Intrinsics, cloud
+from ..overlay import Overlay
 from ..provenance import provenance
 from ..run import Supervisor
 from . import bench_data
@@ -27,6 +28,7 @@ SIZES = {"480p": (480, 640), "720p": (720, 1280)}
 WARM_UP, RUNS, SLOW_RUNS = 5, 50, 10
 FOV_DEG = 60.0
 FRAME_NS = 33_333_333
+CROWD = 20
 # The graph runs at a pace that leaves the cores idle between frames, lest waiting be measured.
 GRAPH_FPS, BUSY, GRAPH_FRAMES = 5.0, 0.4, 100
 
@@ -64,9 +66,11 @@ def measure(settings: dict, observer: type | None) -> Iterator[dict]:
             slowest_ms = max(slowest_ms, estimated["ms_p50"])
             yield estimated
     yield cloud_row()
+    yield overlay_row()
     yield official_row(settings)
     yield from data_rows()
     if observer:
+        yield instance_topics_row()
         fps = min(GRAPH_FPS, 1e3 * BUSY / slowest_ms)
         yield from (graph_row(settings, size, fps, observer) for size in SIZES)
 
@@ -110,10 +114,50 @@ def cloud_row() -> dict:
     return row("cloud_720p", [_timed(lambda: cloud(depth_m, lens, color)) for _ in range(WARM_UP + RUNS)][WARM_UP:])
 
 
+def overlay_row() -> dict:
+    """The picture for people of a crowded frame of 720p."""
+    color, estimate, overlay = picture(*SIZES["720p"]), crowd(*SIZES["720p"]), Overlay()
+    return row("overlay_720p", [_timed(lambda: overlay.draw(color, estimate)) for _ in range(WARM_UP + RUNS)][WARM_UP:])
+
+
+def instance_topics_row() -> dict:
+    """All that is made for the topics depth/instances... and for the cloud's ids, of a crowded frame of 720p."""
+    from ..nodes import instances, messages
+
+    estimate, image, table = crowd(*SIZES["720p"]), messages.Image(), messages.PointCloud2()
+    stamped = messages.header(0, "camera")
+
+    def make():
+        messages.fill_image(image, estimate.ids, stamped)
+        messages.compressed_codes(estimate.ids, stamped)
+        messages.fill_cloud(table, instances.table_from_instances(estimate.instances), stamped)
+        instances.of_pixels(estimate, "class_id", np.uint8)
+        instances.of_pixels(estimate, "id", np.uint32, stride=2)
+        instances.markers(estimate.instances, stamped)
+
+    return row("instance_topics_720p", [_timed(make) for _ in range(WARM_UP + RUNS)][WARM_UP:])
+
+
+def crowd(height: int, width: int) -> Estimate:
+    """CROWD instances in a row before a floor."""
+    depth_m = np.linspace(30, 3, height, dtype=np.float32)[:, None].repeat(width, 1)
+    ids, across, instances = np.zeros((height, width), np.uint16), width // CROWD, []
+    for number in range(1, CROWD + 1):
+        box = ((number - 1) * across, height // 4, across - 4, height // 2)
+        ids[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = number
+        place = (float(number), 0.0, 5.0)
+        instances.append(
+            Instance(number, number, 1, 0.9, 5.0 + number, 0.3, 1.0, number - 1, 3.0, box, place, (0.5, 1.7, 0.4))
+        )
+    source = np.full((height, width), SOURCE_NETWORK, np.uint8)
+    lens = Intrinsics.from_fov(width, height, FOV_DEG)
+    return Estimate(0, "camera", lens, depth_m, source, source, ids=ids, instances=tuple(instances))
+
+
 def graph_row(settings: dict, size: str, fps: float, observer: type) -> dict:
     """Received to published without the estimator, in a depth node fed by a camera node and watched by an observer.
 
-    The observer subscribes to depth, confidence and depth's camera_info.
+    The observer subscribes to depth, confidence, ids, the table of instances and depth's camera_info.
     """
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
