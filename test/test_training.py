@@ -1,7 +1,7 @@
 """Training sees true geometry, goes on exactly where it was killed, and ends in weights that run."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,13 +16,16 @@ from instance_depth_ros.frame import Frame
 from instance_depth_ros.geometry import Intrinsics, rays, unproject
 from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.preprocess import lens_planes
-from instance_depth_ros.training import loop
-from instance_depth_ros.training.data import LAYERS, Batches, colour_jitter, crop
-from instance_depth_ros.training.loop import Phase, TrainConfig, Trainer
+from instance_depth_ros.training import data
+from instance_depth_ros.training.data import Batches, colour_jitter, crop
+from instance_depth_ros.training.loop import Trainer
+from instance_depth_ros.training.phases import Phase, TrainConfig
 
 LENS = replace(Intrinsics.from_fov(96, 72, 70), cy=30.0, fy=75.0)
 NORMAL, OFFSET_M = np.array([0.3, 0.4, 0.87]), 5.0
 FRAMES = 4
+NETWORK = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(SMALL).items()}  # as a YAML file would
+REFINED = {"encoder": 1e-4, "depth": 1e-4, "occlusion": 1e-3}
 
 
 def plane_depth(lens: Intrinsics) -> np.ndarray:
@@ -37,8 +40,8 @@ def plane_depth(lens: Intrinsics) -> np.ndarray:
 )
 def test_a_plane_stays_that_plane_through_crop_zoom_and_mirror(zoom, corner, size, mirrored):
     depth_m = np.stack([plane_depth(LENS)] * 2)
-    color = np.zeros((2, 72, 96, 3), np.uint8)
-    _, depths, lens = crop(color, depth_m, LENS, size, zoom, np.array(corner), mirrored)
+    color, ids = np.zeros((2, 72, 96, 3), np.uint8), np.zeros((2, 72, 96), np.uint16)
+    _, depths, _, lens = crop(color, depth_m, ids, LENS, size, zoom, np.array(corner), mirrored)
     lens.check(size)
     assert depths.shape == (2, *size)
     normal = NORMAL * (-1, 1, 1) if mirrored else NORMAL
@@ -49,12 +52,24 @@ def test_a_plane_stays_that_plane_through_crop_zoom_and_mirror(zoom, corner, siz
     assert abs(off_m.mean()) < 0.1 * allowed  # no shift to one side
 
 
-def test_pictures_and_depth_are_cut_alike():
+def test_pictures_depth_and_ids_are_cut_alike():
     place = np.tile(np.arange(96, dtype=np.uint8), (1, 72, 1))
-    color, depth = np.stack([place] * 3, -1), place.astype(np.float32)
+    color, depth, ids = np.stack([place] * 3, -1), place.astype(np.float32), place.astype(np.uint16) * 600
     for mirrored in (False, True):
-        colors, depths, _ = crop(color, depth, LENS, (36, 48), 1.5, np.array([0.3, 0.7]), mirrored)
+        colors, depths, cut, _ = crop(color, depth, ids, LENS, (36, 48), 1.5, np.array([0.3, 0.7]), mirrored)
         assert np.abs(colors[..., 0] - depths).max() <= 1
+        np.testing.assert_array_equal(cut, depths * 600)
+
+
+def test_a_table_holds_who_is_seen():
+    ids = np.array([[[0, 3, 3], [700, 700, 700]], [[9, 0, 3], [8, 8, 0]]], np.uint16)
+    known = [[{"id": 700, "class": "ball"}, {"id": 5, "class": "other"}], [{"id": 3, "class": "person"}]]
+    places, classes = data.table(ids, known)
+    assert places.tolist() == [[[0, 1, 1], [2, 2, 2]], [[-1, 0, 1], [-1, -1, 0]]]  # of 8 and 9 nothing is known
+    assert classes[:3].tolist() == [1, 3, 0] and classes.shape == (data.PLACES,)
+    crowd = np.repeat(np.arange(data.PLACES + 2), 2)[1:-1].reshape(1, 1, -1)  # the last has a pixel less than others
+    places, classes = data.table(crowd, [[{"id": n, "class": "person"} for n in range(1, data.PLACES + 2)]])
+    assert places[0, 0, -1] == -1 and places[0, 0, -2] == data.PLACES and (classes > 0).all()
 
 
 def test_lens_planes_are_the_rays_and_the_focal_length():
@@ -83,20 +98,27 @@ def sequences(tmp_path_factory):
             for index, near in enumerate(np.linspace(1, 0.9, FRAMES + 1, dtype=np.float32)):
                 color = rng.integers(0, 255, (72, 96, 3), np.uint8)
                 truth_m = plane_depth(LENS) * near * (1 + number)
-                writer.add({"stamp_ns": index * 10**8, "instances": [], "color": color, "truth_m": truth_m})
+                ids = np.zeros((72, 96), np.uint16)
+                ids[20:50, 10 + 2 * index : 40] = 7  # a person hides a part of an animal
+                ids[30:60, 40:70] = 9
+                instances = [{"id": 7, "class": "person"}, {"id": 9, "class": "animal"}]
+                frame = {"stamp_ns": index * 10**8, "instances": instances, "color": color, "truth_m": truth_m}
+                writer.add(frame | {"ids": ids})
     return folder
 
 
 def written(folder) -> Written:
-    return Written(folder, LAYERS)
+    return Written(folder, data.layers)
 
 
 def recipe(sequences, **changes) -> TrainConfig:
     phases = (
-        Phase("images", 3, 2, 1, (64, 96), (1.0, 1.5), 1e-3),
-        Phase("clips", 3, 1, FRAMES, (64, 64), (1.0, 1.2), 1e-3, frozen_norm=True),
+        Phase("ranges", 2, 2, 1, (64, 96), (1.0, 1.5), {"encoder": 1e-3, "depth": 1e-3}),
+        Phase("instances", 2, 1, FRAMES, (64, 64), (1.0, 1.2), {"instances": 1e-3}),
+        Phase("refinement", 2, 1, FRAMES, (64, 64), (1.0, 1.2), REFINED, frozen_norm=True),
     )
-    fields = {"name": "little", "model": "small test network", "data": str(sequences), "validation": str(sequences)}
+    fields = {"name": "little", "model": "tiny", "network": NETWORK}
+    fields |= {"data": str(sequences), "validation": str(sequences)}
     fields |= {"seed": 5, "phases": phases, "workers": 0, "warm_up": 2, "save_every": 2, "validate_every": 100}
     return TrainConfig(**fields | changes)
 
@@ -122,12 +144,7 @@ class Watched(Trainer):
         return terms
 
 
-@pytest.fixture
-def small_network(monkeypatch):
-    monkeypatch.setitem(loop.PRESETS, "small test network", SMALL)
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_been(sequences, small_network, tmp_path):
+def test_a_killed_run_goes_on_as_if_nothing_had_been(sequences, tmp_path):
     whole = Watched(recipe(sequences), tmp_path / "whole", False)
     whole.run()
     first = Watched(recipe(sequences), tmp_path / "killed", False)
@@ -144,15 +161,15 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(sequences, small_network, t
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
 
 
-def test_training_lowers_the_loss_and_its_weights_run(sequences, small_network, tmp_path):
-    phases = (Phase("images", 40, 2, 1, (64, 96), (1.0, 1.0), 3e-3),)
+def test_training_lowers_the_loss_and_its_weights_run(sequences, tmp_path):
+    phases = (Phase("ranges", 40, 2, 1, (64, 96), (1.0, 1.0), {"encoder": 3e-3, "depth": 3e-3}),)
     trainer = Watched(recipe(sequences, phases=phases, save_every=100, validate_every=40), tmp_path / "run", False)
     trainer.run()
     path = tmp_path / "run/little.safetensors"
     error = [trainer.curve[step]["absolute"] for step in range(40)]
     assert np.mean(error[-8:]) < 0.5 * np.mean(error[:8])
     rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    assert {"step", "sigma1", "rel"} <= set(rows[-1]) and rows[-2]["phase"] == "images"
+    assert {"step", "sigma1", "rel"} <= set(rows[-1]) and rows[-2]["phase"] == "ranges"
 
     _, metadata = checkpoint.read(path)
     assert metadata["name"] == "little" and metadata["steps"] == "40" and metadata["seed"] == "5"
@@ -162,7 +179,7 @@ def test_training_lowers_the_loss_and_its_weights_run(sequences, small_network, 
     assert estimate.depth_m.shape == (72, 96) and np.isfinite(estimate.depth_m).any()
 
 
-def test_time_matters_to_the_loss_of_a_clip(sequences, small_network, tmp_path):
+def test_time_matters_to_the_loss_of_a_clip(sequences, tmp_path):
     trainer = Watched(recipe(sequences), tmp_path / "run", False)
     trainer.run()
     assert "temporal" not in trainer.curve[0] and trainer.curve[3]["temporal"] > 0

@@ -11,7 +11,7 @@ import os
 import queue
 import signal
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -25,6 +25,7 @@ from .sequence import Sequence, open_folder
 from .splits import endless_clips, split_clips
 
 LIVE = "live:"
+NEIGHBOURS = (1, 1)  # strides, least and most
 _QUEUED = 8
 _POLL_S = 0.5
 
@@ -41,6 +42,10 @@ class Footage(Protocol):
     def read(self, index: int, layers: Iterable[str]) -> dict: ...
 
     def close(self) -> None: ...
+
+
+# names, or what chooses them for each sequence
+Layers = Iterable[str] | Callable[[Footage], Iterable[str]]
 
 
 def open_split(name: str, folder: str | Path | None = None) -> list[Footage]:
@@ -80,7 +85,7 @@ def _stacked(arrays: list):
     return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else arrays
 
 
-def open_clips(source: str | Path, layers: Iterable[str], share: tuple[int, int] = (0, 1)) -> Written | Live:
+def open_clips(source: str | Path, layers: Layers, share: tuple[int, int] = (0, 1)) -> Written | Live:
     """A folder of sequences, or live:NAME, a split that workers draw without end; share: as of Live."""
     name = str(source)
     return Live(name[len(LIVE) :], layers, share=share) if name.startswith(LIVE) else Written(source, layers)
@@ -89,25 +94,41 @@ def open_clips(source: str | Path, layers: Iterable[str], share: tuple[int, int]
 class Written:
     """Clips cut from the sequences of a folder. count: how many sequences there are."""
 
-    def __init__(self, folder: str | Path, layers: Iterable[str]):
-        self.sequences, self.layers = open_folder(folder), tuple(layers)
+    def __init__(self, folder: str | Path, layers: Layers):
+        self.sequences, self.layers = open_folder(folder), layers
         self.count = len(self.sequences)
 
-    def draw(self, rng: np.random.Generator, frames: int) -> dict:
-        """So many neighbouring frames from anywhere: what follows from rng alone."""
-        return self.cut(int(rng.integers(self.count)), frames, rng)
+    def draw(self, rng: np.random.Generator, frames: int, strides: tuple[int, int] = NEIGHBOURS) -> dict:
+        """So many frames from anywhere, each some stride after the one before: what follows from rng alone."""
+        return self.cut(int(rng.integers(self.count)), frames, rng, strides)
 
-    def cut(self, index: int, frames: int, rng: np.random.Generator | None = None) -> dict:
-        """So many neighbouring frames of sequence number index: the first, or, with rng, any."""
+    def cut(
+        self,
+        index: int,
+        frames: int,
+        rng: np.random.Generator | None = None,
+        strides: tuple[int, int] = NEIGHBOURS,
+    ) -> dict:
+        """So many frames of sequence number index: the first, or, with rng, any."""
         sequence = self.sequences[index]
-        start = _start(len(sequence), frames, rng)
-        return take(sequence, range(start, start + frames), self.layers)
+        return take(sequence, _some(len(sequence), frames, rng, strides), _layers(self.layers, sequence))
 
 
-def _start(length: int, frames: int, rng: np.random.Generator | None) -> int:
+def _layers(layers: Layers, footage: Footage) -> tuple[str, ...]:
+    return tuple(layers(footage) if callable(layers) else layers)
+
+
+def _some(length: int, frames: int, rng: np.random.Generator | None, strides: tuple[int, int] = NEIGHBOURS) -> range:
+    """The numbers of the frames of a clip; a sequence too short for its stride is cut at a smaller one."""
     if length < frames:
         raise ValueError(f"clips of {frames} frames are asked for, the data has some of {length}")
-    return int(rng.integers(length - frames + 1)) if rng is not None else 0
+    if rng is None:
+        return range(frames)
+    longest = (length - 1) // max(frames - 1, 1)
+    stride = int(rng.integers(min(strides[0], longest), min(strides[1], longest) + 1)) if longest else 1
+    reach = (frames - 1) * stride + 1
+    start = int(rng.integers(length - reach + 1))
+    return range(start, start + reach, stride)
 
 
 class Live:
@@ -117,8 +138,8 @@ class Live:
     far. Workers hold back when nobody takes; an error in one is raised by who takes; close() ends them. A context.
     """
 
-    def __init__(self, split: str, layers: Iterable[str], workers: int = 0, share: tuple[int, int] = (0, 1)):
-        self.layers, self.count, self._closed = tuple(layers), 0, False
+    def __init__(self, split: str, layers: Layers, workers: int = 0, share: tuple[int, int] = (0, 1)):
+        self.layers, self.count, self._closed = layers, 0, False
         workers = workers or len(os.sched_getaffinity(0))
         first, step = share[0] * workers, share[1] * workers
         with beginning_workers() as context:
@@ -134,11 +155,11 @@ class Live:
         while True:
             yield self._next()
 
-    def draw(self, rng: np.random.Generator, frames: int) -> dict:
-        """So many neighbouring frames of the next clip; which one follows from the workers' pace."""
+    def draw(self, rng: np.random.Generator, frames: int, strides: tuple[int, int] = NEIGHBOURS) -> dict:
+        """So many frames of the next clip, each some stride after the one before; which one is the workers' pace."""
         item = self._next()
-        start = _start(len(item["stamps_s"]), frames, rng)
-        part = slice(start, start + frames)
+        some = _some(len(item["stamps_s"]), frames, rng, strides)
+        part = slice(some.start, some.stop, some.step)
         return {k: v if k in ("intrinsics", "about") else v[part] for k, v in item.items()}
 
     def _next(self) -> dict:
@@ -175,11 +196,11 @@ class Live:
         self.close()
 
 
-def _play(split: str, first: int, step: int, layers: tuple[str, ...], items) -> None:
+def _play(split: str, first: int, step: int, layers: Layers, items) -> None:
     parent = os.getppid()
     try:
         for film in films(endless_clips(split, first, step)):
-            item = take(film, range(len(film)), layers)
+            item = take(film, range(len(film)), _layers(layers, film))
             while not _put(items, item):
                 # who is left behind by a parent that was killed ends too
                 if os.getppid() != parent:

@@ -42,7 +42,7 @@ def _first(clip: Clip) -> bool:
 
 def _read(folder: Path) -> float:
     """Batches for training, each core a reader; from the first batch on."""
-    written = Written(folder, data.LAYERS)
+    written = Written(folder, data.layers)
     batches = data.Batches(written, STEPS, BATCH, TOGETHER, SIZE, ZOOM, 300.0, (0,))
     loader = iter(DataLoader(batches, batch_size=None, num_workers=len(os.sched_getaffinity(0))))
     next(loader)
