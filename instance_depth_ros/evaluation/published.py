@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +12,11 @@ from ..datasets.clips import Footage
 from ..datasets.published_clip import Protocol
 from ..estimator import Estimator
 from ..frame import Frame
+from ..provenance import provenance
 from .metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER, MetricMean, align_disparity
 
+# settings of the estimator: the protocols judge every pixel
+EVERYWHERE = {"min_confidence": 0.0, "max_depth_m": 1000.0}
 HEADS = {"rms": "RMS", "rel": "REL", "rms_log": "RMSlog", "log10": "log10", "sq_rel": "SqRel"}
 USUAL = ("rel", "sq_rel", "rms", "rms_log", "sigma1", "sigma2", "sigma3")
 # title, metrics, method -> figures: as printed
@@ -71,6 +76,21 @@ def table(ours: dict[str, float | None], protocol: Protocol, label: str) -> str:
 
 def _cell(value: float | None) -> str:
     return f"{'-' if value is None else format(value, '.3f'):>9}"
+
+
+def judge_relative(estimator: Estimator, clips: list[Footage], protocol: Protocol | None, out: Path) -> int:
+    """Judge weights that give relative disparity: writes NAME.json into out and prints the table; exit status."""
+    settings = estimator.settings
+    if protocol is None:
+        raise ValueError(f"'{settings.weights}' gives relative disparity; metres are judged here, take metric weights")
+    scores = aligned(estimator, clips, protocol, settings.frames)
+    ours = figures(scores.by_clip(), protocol)
+    path = out / f"{protocol.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = {"alignment": protocol.each, "weights": settings.weights, **provenance()}
+    path.write_text(json.dumps({"published": ours, **scores.result(), **head}, indent=2) + "\n")
+    print(table(ours, protocol, f"{Path(settings.weights).stem}, aligned"), f"written: {path}", sep="\n")
+    return 0
 
 
 def aligned(estimator: Estimator, clips: Iterable[Footage], protocol: Protocol, most: int = 0) -> MetricMean:
