@@ -1,5 +1,6 @@
 """Published datasets, from miniatures of their published layouts, and the tables that our figures stand in."""
 
+import json
 import re
 import struct
 from types import SimpleNamespace
@@ -257,6 +258,7 @@ class Relative:
     """Gives disparity that is off by a scale and a shift of its own for each picture, or one for all."""
 
     def __init__(self, footage, shift):
+        self.settings = SimpleNamespace(frames=0, weights="here/vda.safetensors")
         self.truths_m, self.shift = [footage.read(index)["truth_m"] for index in range(len(footage))], shift
 
     def step(self, frame, state):
@@ -274,3 +276,15 @@ def test_relative_disparity_is_aligned_once_a_video_and_once_a_still(tmp_path):
         rel = published.figures(mean.by_clip(), protocol)["rel"]
         assert (rel < 1e-3) == fits, (name, shift, rel)
         assert mean.result()["all"]["frames"] == 3
+
+
+def test_relative_weights_are_judged_where_there_is_a_protocol(tmp_path, capsys):
+    scannet(tmp_path)
+    clips, protocol = open_published("scannet", tmp_path)
+    estimator = Relative(clips[0], 0.0)
+    assert published.judge_relative(estimator, clips, protocol, tmp_path / "out") == 0
+    result = json.loads((tmp_path / "out" / "scannet.json").read_text())
+    assert result["published"]["rel"] == result["all"]["rel"] < 1e-3 and result["alignment"] == "clip"
+    assert re.search(r"vda, aligned +0\.000", capsys.readouterr().out)
+    with pytest.raises(ValueError, match="relative disparity.*take metric weights"):
+        published.judge_relative(estimator, clips, None, tmp_path)
