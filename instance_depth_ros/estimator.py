@@ -1,4 +1,4 @@
-"""The way of a frame: cut? -> prepare -> network with memory -> metres -> full size -> sensor -> Estimate."""
+"""The way of a frame: cut? -> prepare -> network with memory -> sightings -> track -> full size -> sensor."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import config
+from . import borders, config, ground, sightings
 from .engine import Engine
-from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
-from .geometry import Intrinsics, valid
+from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame, Instance
+from .geometry import Intrinsics, rays, valid
 from .model import checkpoint
 from .model.memory import Memory
+from .model.network import Prediction
 from .model.preprocess import lens_planes, network_size, prepare
 from .model.scene_cut import difference, thumbnail
+from .motion import camera_motion, pose_motion
+from .sightings import Seen
+from .tracking import Identity, Tracks, track
 
 log = logging.getLogger(__name__)
 UNKNOWN_CONFIDENCE = 128  # official weights do not say how sure they are
@@ -28,22 +32,35 @@ UNKNOWN_CONFIDENCE = 128  # official weights do not say how sure they are
 
 @dataclass
 class State:
-    """All that belongs to one stream. step() consumes it; clone() forks it; a new one is a reset."""
+    """All that belongs to one stream. step() consumes it; clone() forks it; a new one is a reset.
+
+    View of the last frame: thumbnail; grey (h, w) uint8 and moving (h, w) bool, where instances were;
+    world_from_camera.
+    """
 
     memory: Memory = field(default_factory=Memory)
+    tracks: Tracks = field(default_factory=Tracks)
     stamp_ns: int = 0
     size: tuple[int, int] = (0, 0)
     thumbnail: np.ndarray | None = None
+    grey: np.ndarray | None = None
+    moving: np.ndarray | None = None
+    world_from_camera: np.ndarray | None = None
 
     def clone(self) -> State:
-        return replace(self, memory=self.memory.clone())
+        return replace(self, memory=self.memory.clone(), tracks=self.tracks.clone())
+
+    def renewed(self) -> State:
+        """A new state in which no identity is given that this one has given."""
+        return State(tracks=self.tracks.reset(self.stamp_ns))
 
 
 class Estimator:
     """Frames in, estimates out: the same for the node, the benchmark, the evaluation and ten lines of Python.
 
     settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
-    relative: the weights give disparity, no metres. info: what runs, for diagnostics.
+    relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
+    are: the setting, or `none` where the weights have none of their own.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None):
@@ -53,8 +70,25 @@ class Estimator:
             kind = self.settings.weights_kind
         self.relative = kind == "relative"
         self.engine = Engine(network, self.settings.device, self.settings.precision, self.settings.threads)
+        self.instances, self._segmenter = self._source(), None
+        if self.instances == "hf":
+            from .segmenters import Segmenter  # transformers is optional
+
+            self._segmenter = Segmenter(self.settings)
         self._lens: tuple[tuple, torch.Tensor] | None = None
         self._assumed = False
+
+    def _source(self) -> str:
+        """Where instances come from, and a line where nowhere."""
+        asked = self.settings.instances
+        if asked != "none" and self.relative:
+            why = "without metres"
+        elif asked == "network" and not self.engine.config.queries:
+            why = "they know of none; take other weights, or instances hf or topic"
+        else:
+            return asked
+        log.info("no instances with weights '%s': %s", self.settings.weights, why)
+        return "none"
 
     @property
     def info(self) -> dict[str, str]:
@@ -67,6 +101,7 @@ class Estimator:
             "network": self.engine.config.name,
             "kind": "relative" if self.relative else "metric",
             "memory": self.settings.memory,
+            "instances": self.instances,
         }
         return info | {f"refused {name}": why for name, why in self.engine.refused.items()}
 
@@ -83,17 +118,28 @@ class Estimator:
         with timed(timings, "preprocess"):
             state, reset = self._follow(frame, state)
             size = network_size(*frame.size, self.engine.config, self.settings.network_short_side)
-            lens_of_input = intrinsics.resized(size[1], size[0])
             image = prepare(frame.color, size, self.engine.config)
-            lens = self._lens_planes(lens_of_input)
+            lens = self._lens_planes(intrinsics.resized(size[1], size[0]))
+        with timed(timings, "segment"):
+            given, masks = self._given(frame, size)
         with timed(timings, "network"):
-            raw, logit = self.engine(image, lens, None if self.settings.memory == "none" else state.memory)
-        detail_px = frame.size[0] / raw.shape[-2]
+            memory = None if self.settings.memory == "none" else state.memory
+            says = self.engine(image, lens, memory, masks, self.instances != "none")
+        with timed(timings, "instances"):
+            depth_m, confidence = self._read(says)
+            seen = self._see(says, depth_m, given)
+            if seen is not None:
+                seen, confidence = self._grounded(seen, depth_m, confidence, intrinsics)
+        with timed(timings, "track"):
+            identities = self._identify(frame, seen, state, intrinsics)
         with timed(timings, "upsample"):
-            raw, confidence = self._full_size(raw, logit, frame.size, lens_of_input)
+            labels = None if seen is None else seen.at_full_size(frame.size)
+            full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
         with timed(timings, "finish"):
-            estimate = self._estimate(frame, intrinsics, raw, confidence, reset)
-        return replace(estimate, detail_px=detail_px, timings_ms=timings), state
+            estimate = self._estimate(frame, intrinsics, full, confidence, reset)
+            if seen is not None:
+                estimate = self._tell(estimate, seen, labels, identities)
+        return replace(estimate, detail_px=frame.size[0] / depth_m.shape[0], timings_ms=timings), state
 
     def _follow(self, frame: Frame, state: State | None) -> tuple[State, str]:
         """The state to go on with, and why its memory was dropped, '' if it was not."""
@@ -104,6 +150,11 @@ class Estimator:
             state.memory = Memory()
         elif reason:
             state.memory.reset()
+        if reason:
+            state.grey = state.world_from_camera = None
+            # what was seen before a gap may be there still: tracks age by time
+            if reason != "gap":
+                state.tracks = state.tracks.reset(state.stamp_ns)
         state.stamp_ns, state.size, state.thumbnail = frame.stamp_ns, frame.size, view
         return state, reason
 
@@ -140,16 +191,85 @@ class Estimator:
             self._lens = (intrinsics, planes.to(self.engine.device, self.engine.dtype))
         return self._lens[1]
 
-    def _full_size(self, raw: torch.Tensor, logit: torch.Tensor | None, size: tuple[int, int], lens: Intrinsics):
-        """Depth (or disparity) and confidence at the picture's size; ours scaled from its lens to this one."""
-        if not self.engine.config.ours:
-            full = F.interpolate(raw[None].float(), size, mode="bilinear", align_corners=True)[0, 0]
-            return F.relu(full).cpu().numpy(), np.full(size, UNKNOWN_CONFIDENCE, np.uint8)
-        metres = raw[0] * (lens.focal_px / self.engine.config.canonical_focal_px)
-        sure = torch.sigmoid(logit[0]).mul(255).clamp(max=254).byte()  # only a sensor is quite sure
-        return tuple(
-            cv2.resize(x.cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR) for x in (metres.float(), sure)
+    def _given(self, frame: Frame, size: tuple[int, int]) -> tuple[Seen | None, torch.Tensor | None]:
+        """Instances from elsewhere, and the masks of them that the network is to refine."""
+        if self.instances not in ("hf", "topic"):
+            return None, None
+        # a ViT's depth is as large as its input, that of the residual encoder half as large
+        output = size if self.engine.config.encoder == "vit" else tuple(side // 2 for side in size)
+        if self.instances == "topic":
+            given = sightings.from_ids(frame.ids, frame.size, output)
+        else:
+            given = sightings.from_segments(self._segmenter(frame.color), frame.size, output)
+        queries = self.engine.config.queries
+        return given, sightings.mask_logits(given.labels, queries).to(self.engine.device) if queries else None
+
+    def _read(self, says: Prediction) -> tuple[np.ndarray, np.ndarray]:
+        """(h, w) depth, refined or not, and confidence as uint8."""
+        depth = (says.depth if self.settings.rectify else says.holistic)[0].float().cpu().numpy()
+        if says.logit is None:
+            return depth, np.full(depth.shape, UNKNOWN_CONFIDENCE, np.uint8)
+        # only a sensor is quite sure
+        return depth, torch.sigmoid(says.logit[0].float()).mul(255).clamp(max=254).byte().cpu().numpy()
+
+    def _see(self, says: Prediction, depth_m: np.ndarray, given: Seen | None) -> Seen | None:
+        """What instances there are, with their depth layers; None: nobody asks."""
+        if self.instances == "none":
+            return None
+        if given is not None:
+            return sightings.completed(given, depth_m, says.instances)
+        seen = sightings.from_network(says.instances, self.settings.instance_threshold)
+        return seen if self.settings.rectify else sightings.with_layers(seen, depth_m)
+
+    def _grounded(
+        self, seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics
+    ) -> tuple[Seen, np.ndarray]:
+        """Less sure of what disagrees with the ground at its feet."""
+        ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
+        plane = ground.fit(depth_m, seen.labels, ray) if len(seen) else None
+        factor, sigma_m = ground.agreement(plane, depth_m, seen.labels, seen.class_id, seen.depth_m, seen.sigma_m, ray)
+        if (factor < 1).any():
+            confidence = (confidence * np.append(np.float32(1), factor)[seen.labels]).astype(np.uint8)
+        return replace(seen, score=seen.score * factor, sigma_m=sigma_m), confidence
+
+    def _identify(self, frame: Frame, seen: Seen | None, state: State, intrinsics: Intrinsics) -> list[Identity | None]:
+        """Who is who: of a topic as it says, else by tracking."""
+        if seen is None:
+            return []
+        if seen.ids is not None:
+            return [
+                Identity(int(number), int(number), 0.0, int(kind))
+                for number, kind in zip(seen.ids, seen.class_id, strict=True)
+            ]
+        h, w = seen.labels.shape
+        grey, motion = (
+            cv2.cvtColor(cv2.resize(frame.color, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY),
+            None,
         )
+        if frame.world_from_camera is not None and state.world_from_camera is not None:
+            motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
+        elif state.grey is not None and len(state.tracks.rows):
+            motion = camera_motion(state.grey, grey, state.moving)
+        state.grey, state.moving, state.world_from_camera = grey, seen.labels > 0, frame.world_from_camera
+        identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
+        return identities
+
+    def _full_size(
+        self,
+        depth_m: np.ndarray,
+        confidence: np.ndarray,
+        seen: Seen | None,
+        labels: np.ndarray | None,
+        size: tuple[int, int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Depth (or disparity) and confidence of the picture."""
+        confidence = cv2.resize(confidence, size[::-1], interpolation=cv2.INTER_LINEAR)
+        if not self.engine.config.ours:
+            full = F.interpolate(torch.from_numpy(depth_m)[None, None], size, mode="bilinear", align_corners=True)
+            return full[0, 0].numpy(), confidence
+        if seen is None:
+            return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence
+        return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence
 
     def _estimate(
         self, frame: Frame, intrinsics: Intrinsics, raw: np.ndarray, confidence: np.ndarray, reset: str
@@ -171,6 +291,32 @@ class Estimator:
         for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
             np.copyto(array, nothing, where=bad)
         return Estimate(frame.stamp_ns, frame.frame_id, intrinsics, raw, confidence, source, reset=reset)
+
+    def _tell(self, estimate: Estimate, seen: Seen, labels: np.ndarray, identities: list[Identity | None]) -> Estimate:
+        """The estimate with its id image and the instances that are confirmed."""
+        pixels = np.array([0, *(identity.pixel if identity else 0 for identity in identities)], np.uint16)
+        visible, front = sightings.hiding(seen)
+        center_m, size_m = sightings.extents(estimate.depth_m, labels, len(seen), estimate.intrinsics)
+        boxes = sightings.boxes_px(labels, len(seen))
+        instances = tuple(
+            Instance(
+                id=identity.id,
+                pixel=identity.pixel,
+                class_id=identity.class_id,
+                score=float(seen.score[k]),
+                depth_m=float(seen.depth_m[k]),
+                sigma_m=float(seen.sigma_m[k]),
+                visible=float(visible[k]),
+                hidden_by=identities[front[k]].id if front[k] >= 0 and identities[front[k]] else 0,
+                age_s=identity.age_s,
+                box_px=boxes[k],
+                center_m=tuple(center_m[k].tolist()),
+                size_m=tuple(size_m[k].tolist()),
+            )
+            for k, identity in enumerate(identities)
+            if identity and boxes[k]
+        )
+        return replace(estimate, ids=pixels[labels], instances=instances)
 
 
 @contextmanager

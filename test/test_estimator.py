@@ -60,22 +60,24 @@ def test_an_estimate_says_what_it_is(estimator):
     assert (estimate.depth_m.dtype, estimate.confidence.dtype, estimate.source.dtype) == ("f4", "u1", "u1")
     assert (estimate.depth_m > 0).all() and (estimate.source == SOURCE_NETWORK).all()
     assert estimate.intrinsics == LENS and estimate.disparity is None
-    assert set(estimate.timings_ms) == {"preprocess", "network", "upsample", "finish"}
+    stages = {"preprocess", "segment", "network", "instances", "track", "upsample", "finish"}
+    assert set(estimate.timings_ms) == stages and estimate.ids.shape == (HEIGHT, WIDTH)
     assert estimator.info["precision"] == "fp32" and estimator.info["kind"] == "metric"
     assert estimator.step(frame(4), state)[0].reset == ""
 
 
 @pytest.mark.parametrize("fov", [40, 90])
-def test_metres_are_the_canonical_output_times_the_focal_length_of_the_input(estimator, fov):
+def test_metres_are_those_of_the_network_which_knows_the_lens(estimator, fov):
     lens = replace(Intrinsics.from_fov(WIDTH, HEIGHT, fov), fy=1.2 * LENS.fy)
     size = network_size(HEIGHT, WIDTH, SMALL)
     of_input = lens.resized(size[1], size[0])
     planes = torch.from_numpy(lens_planes(of_input, SMALL.canonical_focal_px))[None]
     with torch.inference_mode():
-        raw, logit = lively()(prepare(PICTURES[0], size, SMALL), planes, None)
-    focal_px = (lens.fx * size[1] / WIDTH * lens.fy * size[0] / HEIGHT) ** 0.5
-    metres = cv2.resize(raw[0].numpy() * np.float32(focal_px / SMALL.canonical_focal_px), (WIDTH, HEIGHT))
+        says = lively()(prepare(PICTURES[0], size, SMALL), planes, None, instances=False)
+    metres, logit = cv2.resize(says.depth[0].numpy(), (WIDTH, HEIGHT)), says.logit
+    estimator.instances = "none"
     estimate = estimator.step(frame(intrinsics=lens))[0]
+    assert estimate.ids is None and estimate.instances == ()
     np.testing.assert_allclose(estimate.depth_m, metres, rtol=1e-4)
     sure = cv2.resize((torch.sigmoid(logit[0]) * 255).byte().numpy(), (WIDTH, HEIGHT))
     assert np.abs(estimate.confidence.astype(int) - sure).max() <= 1 and estimate.confidence.max() < 255
@@ -340,7 +342,7 @@ def test_auto_takes_the_faster_of_those_that_agree(monkeypatch):
     memory = Memory()
     with torch.inference_mode():
         image, lens = inputs()[:, 0]
-        depth, _ = faster(image, lens, memory)
+        depth = faster(image, lens, memory).depth
     assert depth.dtype == torch.float32 and memory.keys[0].dtype == torch.bfloat16
 
 

@@ -1,0 +1,157 @@
+"""Depth from the network's size to the picture's, so that no value is invented between two instances.
+
+A label image says whose each pixel is: 0 background, k + 1 the k-th instance.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+INSIDE = (3, 5, 7)  # a cell is inside where squares of so many cells a side bear one label: edges are as wide
+REACH, ROUNDS = 4, 4  # cells: how far the inside is looked for at a time, and how often
+NOBODY = 65535
+NEAR_PX, INSIDE_PX, INVENTED = 2, 4, 0.05  # of invented_share()
+
+_steps = np.arange(-REACH, REACH + 1)
+_DOWN, _ALONG = (steps.reshape(-1) for steps in np.meshgrid(_steps, _steps, indexing="ij"))
+# the nearest count most, and sideways more than up or down: the ground keeps its depth along a row
+_WEIGHT = (1 / np.maximum(2 * _DOWN**2 + _ALONG**2, 0.5) ** 2).astype(np.float32)
+
+
+def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
+    """(h, w) metres with its labels (h, w) uint16 -> (H, W) metres along the labels full (H, W) uint16.
+
+    Each pixel is the bilinear mean of those of its four cells that bear its label, after cells at a border were given
+    the depth of the inside of their own label. layer_m: (K,) depth of instances too small to have an inside.
+    """
+    (height, width), (h, w) = full.shape, labels.shape
+    if not full.any():
+        return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
+    layer_m = np.concatenate([[np.nan], layer_m]).astype(np.float32)
+    depth_m = from_inside(depth_m, labels, layer_m)
+    out = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
+    (top, below, down), (left, right, along) = _taps(height, h), _taps(width, w)
+    # most pixels lie between four cells of their own label, and are done
+    mixed = np.flatnonzero(_shared(labels).take(top, 0).take(left, 1) != full)
+    y, x = np.divmod(mixed, width)
+    own, down, along = full.reshape(-1)[mixed], down[y], along[x]
+    top, below, left, right = top[y] * w, below[y] * w, left[x], right[x]
+    total, value = np.zeros((2, len(mixed)), np.float32)
+    for cell, weight in (
+        (top + left, (1 - down) * (1 - along)),
+        (top + right, (1 - down) * along),
+        (below + left, down * (1 - along)),
+        (below + right, down * along),
+    ):
+        weight *= labels.reshape(-1)[cell] == own
+        total += weight
+        value += weight * depth_m.reshape(-1)[cell]
+    value /= np.maximum(total, 1e-6)
+    alone = np.flatnonzero(total < 1e-6)  # none of the four is theirs
+    y, x = np.divmod((top + left)[alone], w)
+    around, without = _around(depth_m, labels, y, x, own[alone]), layer_m[own[alone]]
+    without = np.where(np.isnan(without), out.reshape(-1)[mixed[alone]], without)
+    value[alone] = np.where(np.isnan(around), without, around)
+    out.reshape(-1)[mixed] = value
+    return out
+
+
+def from_inside(depth_m: np.ndarray, labels: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
+    """(h, w) depth in which cells at a border of labels have the depth of the nearest inside of their own label.
+
+    layer_m: (K + 1,) by label, for those without any inside; NaN: their cells stay as they are.
+    """
+    depths = sum(_inside(labels, side).astype(np.uint8) for side in INSIDE)
+    deepest = np.zeros(len(layer_m), np.uint8)
+    np.maximum.at(deepest, labels.reshape(-1), depths.reshape(-1))
+    inside = (depths > 0) & (depths == deepest[labels])
+    y, x = np.nonzero(~inside)
+    own, done, sources = labels[y, x], depth_m.copy(), np.where(inside, labels, np.uint16(NOBODY))
+    for _ in range(ROUNDS):
+        around = _around(done, sources, y, x, own)
+        found = np.isfinite(around)
+        done[y[found], x[found]], sources[y[found], x[found]] = around[found], own[found]
+        y, x, own = y[~found], x[~found], own[~found]
+        if not len(y) or not found.any():
+            break
+    without = layer_m[own]
+    done[y, x] = np.where(np.isnan(without), depth_m[y, x], without)
+    return done
+
+
+def _inside(labels: np.ndarray, side: int) -> np.ndarray:
+    """(h, w) bool: the square of so many cells a side around bears one label."""
+    square = np.ones((side, side), np.uint8)
+    return cv2.erode(labels, square) == cv2.dilate(labels, square)
+
+
+def _around(depth_m: np.ndarray, labels: np.ndarray, y: np.ndarray, x: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """(n,) mean depth of the cells around (y, x) that bear the label own, mostly of the nearest; NaN without one."""
+    edges = (REACH, REACH, REACH, REACH, cv2.BORDER_CONSTANT)
+    labels, depth_m = cv2.copyMakeBorder(labels, *edges, value=NOBODY), cv2.copyMakeBorder(depth_m, *edges)
+    cells = ((y + REACH) * labels.shape[1] + x + REACH)[:, None] + (_DOWN * labels.shape[1] + _ALONG)
+    weights = (labels.reshape(-1)[cells] == own[:, None]) * _WEIGHT
+    with np.errstate(invalid="ignore"):
+        return np.einsum("nc,nc->n", weights, depth_m.reshape(-1)[cells]) / weights.sum(1)
+
+
+@lru_cache(maxsize=16)
+def _taps(pixels: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(pixels,) of each pixel along one axis: the cell before it, the one behind it, and the share of the latter."""
+    at = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
+    before = at.astype(np.int64)
+    return before, np.minimum(before + 1, cells - 1), (at - before).astype(np.float32)
+
+
+def _shared(labels: np.ndarray) -> np.ndarray:
+    """(h, w) the label that a cell shares with those right of it, below it and both, else NOBODY."""
+    square, corner = np.ones((2, 2), np.uint8), (0, 0)
+    least = cv2.erode(labels, square, anchor=corner)
+    return np.where(least == cv2.dilate(labels, square, anchor=corner), least, np.uint16(NOBODY))
+
+
+def invented_share(depth_m: np.ndarray, ids: np.ndarray) -> float:
+    """Share of border pixels whose depth belongs to neither side; NaN without any.
+
+    A border pixel is of one instance and within 2 px (a square of 5) of another one. It is invented where its depth is
+    farther than 5 % from the depth inside both: at the nearest pixel of each whose square of 9 bears one id, or, for
+    instances without such a pixel, their median. depth_m: (H, W), NaN is not judged; ids: (H, W) uint16, 0 background.
+    """
+    other = _another(ids)
+    y, x = np.nonzero((other > 0) & (ids > 0) & np.isfinite(depth_m))
+    if not len(y):
+        return float("nan")
+    mine, other, depth = ids[y, x], other[y, x], depth_m[y, x]
+    inside = _inside(ids, 2 * INSIDE_PX + 1) & np.isfinite(depth_m)
+    off = np.full((2, len(y)), np.inf)
+    for number in np.unique(np.concatenate([mine, other])):
+        reference = _inside_depth(depth_m, ids == number, inside)
+        for side, whose in enumerate((mine, other)):
+            at = whose == number
+            off[side, at] = np.abs(depth[at] / reference[y[at], x[at]] - 1)
+    return float((off.min(0) > INVENTED).mean())
+
+
+def _another(ids: np.ndarray) -> np.ndarray:
+    """(H, W) the id of another instance within NEAR_PX of each pixel, the largest where there are two; 0: none."""
+    square = np.ones((2 * NEAR_PX + 1,) * 2, np.uint8)
+    largest = cv2.dilate(ids, square)
+    least = cv2.erode(np.where(ids > 0, ids, np.uint16(NOBODY)), square)
+    return np.where(largest != ids, largest, np.where((least != ids) & (least != NOBODY), least, 0))
+
+
+def _inside_depth(depth_m: np.ndarray, mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(H, W) depth of the nearest inside pixel of a mask, everywhere."""
+    inside = inside & mask
+    if not inside.any():
+        values = depth_m[mask]
+        return np.full(depth_m.shape, np.nanmedian(values) if np.isfinite(values).any() else np.nan)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    by_label = np.empty(nearest.max() + 1, np.float32)
+    by_label[nearest[inside]] = depth_m[inside]
+    return by_label[nearest]

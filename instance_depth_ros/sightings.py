@@ -1,0 +1,288 @@
+"""Which pixel belongs to which instance: from the network's masks, or masks from elsewhere, to label images.
+
+A label image says whose each pixel is: 0 background, k + 1 the k-th instance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+
+from .config import CLASSES
+from .geometry import Intrinsics, rays, valid
+from .model.instances import Instances
+from .tracking import Sighting
+
+CLEAR_LOGIT = 1.4  # two masks as sure of a pixel as this, 0.8, both mean it: there the nearer one is seen
+DUPLICATE_IOU = 0.6
+PART, PART_RATIO = 0.8, 1.1  # so much of a mask inside one of its class, at depths so alike, is a part of that
+LEAST_CELLS, LEAST_SHARE = 3, 0.05  # what remains of a mask, in cells and of what it claimed
+UNKNOWN_SPREAD = 0.1  # relative error of a layer that nobody has an opinion of
+GIVEN_LOGIT = 8.0  # of masks from elsewhere
+POINTS_ACROSS = 160  # of a picture, of which centres and sizes are taken
+
+
+@dataclass(frozen=True)
+class Seen:
+    """K instances in one frame, before they have identities; the k-th is k + 1 in the label images.
+
+    labels: (h, w) uint16 at the size of the network's output. full: (H, W) uint16 at that of the picture, or None
+    where it follows from evidence: (K, h, w) float32 mask logits, of each pixel the largest is its label's.
+    class_id, guest: (K,) int, the paired instance or -1. score, depth_m, sigma_m: (K,) float32. embedding: (K, E).
+    ids: (K,) of a topic, which are kept, or None.
+    """
+
+    labels: np.ndarray
+    class_id: np.ndarray
+    score: np.ndarray
+    depth_m: np.ndarray
+    sigma_m: np.ndarray
+    guest: np.ndarray
+    embedding: np.ndarray
+    evidence: np.ndarray | None = None
+    full: np.ndarray | None = None
+    ids: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def sightings(self) -> list[Sighting]:
+        """What the tracker is told."""
+        masks = self.labels == np.arange(1, len(self) + 1)[:, None, None]
+        values = zip(self.class_id, self.score, self.depth_m, self.sigma_m, strict=True)
+        return [
+            Sighting(mask, int(class_id), float(score), float(depth_m), float(sigma_m), embedding)
+            for mask, embedding, (class_id, score, depth_m, sigma_m) in zip(masks, self.embedding, values, strict=True)
+        ]
+
+    def at_full_size(self, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) uint16 labels of the picture: whose bilinear logit is largest, where one is above 0."""
+        if self.full is not None:
+            return self.full
+        full, best = np.zeros(size, np.uint16), np.zeros(size, np.float32)
+        (height, width), (h, w) = size, self.labels.shape
+        for k, (rows, columns) in enumerate(find_objects(self.labels, len(self))):
+            # one cell more than it has: the border lies between cells
+            top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
+            logits = self.evidence[k, top : rows.stop + 1, left : columns.stop + 1]
+            y, x = top * height // h, left * width // w
+            below, right = -(-(rows.stop + 1) * height // h), -(-(columns.stop + 1) * width // w)
+            part = best[y:below, x:right]
+            cells = np.float64(
+                [
+                    [w / width, 0, (x + 0.5) * w / width - 0.5 - left],
+                    [0, h / height, (y + 0.5) * h / height - 0.5 - top],
+                ]
+            )
+            how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            logits = cv2.warpAffine(logits, cells, part.shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
+            larger = logits > part
+            np.copyto(part, logits, where=larger)
+            np.copyto(full[y:below, x:right], np.uint16(k + 1), where=larger)
+        return full
+
+
+def from_network(instances: Instances, threshold: float) -> Seen:
+    """Those that are surer than threshold, class times mask, the nearest first; instances: of one frame."""
+    score, class_id = instances.classes[0].softmax(-1)[:, 1:].max(-1)
+    kept = (score >= threshold).nonzero()[:, 0]
+    masks = instances.masks[0, kept]
+    inside = masks > 0
+    cells = inside.sum((1, 2))
+    score = score[kept] * (masks.sigmoid() * inside).sum((1, 2)) / cells.clamp_min(1)
+    sure = (score >= threshold) & (cells >= LEAST_CELLS)
+    kept, masks, score = kept[sure], masks[sure], score[sure]
+    layer_m, spread = instances.layer_m[0, kept], instances.spread[0, kept]
+    single = _single(masks > 0, score, class_id[kept], layer_m)
+    single = single[layer_m[single].argsort()]
+    kept, masks = kept[single], masks[single]
+    labels, evidence, left = _settled(masks)
+    numbers, kept = single[left], kept[left]
+    layer_m = layer_m[numbers]
+    return Seen(
+        labels=labels,
+        class_id=class_id[kept].cpu().numpy() + 1,
+        score=score[numbers].cpu().numpy(),
+        depth_m=layer_m.cpu().numpy(),
+        sigma_m=(spread[numbers].exp() * layer_m).cpu().numpy(),
+        guest=_places(instances.guest[0, kept], kept),
+        embedding=instances.embedding[0, kept].cpu().numpy(),
+        evidence=evidence,
+    )
+
+
+def _single(inside: torch.Tensor, score: torch.Tensor, class_id: torch.Tensor, layer_m: torch.Tensor) -> torch.Tensor:
+    """Indices of masks (K, h, w) bool that no surer one already is, or has as a part of it."""
+    order = score.argsort(descending=True)
+    flat = inside[order].flatten(1).float()
+    common, area, log_m = flat @ flat.T, flat.sum(1), layer_m[order].log()
+    iou = common / (area[:, None] + area - common)
+    part = common / torch.minimum(area[:, None], area) > PART
+    part &= class_id[order][:, None] == class_id[order]
+    part &= (log_m[:, None] - log_m).abs() < np.log(PART_RATIO)
+    same, kept = ((iou > DUPLICATE_IOU) | part).cpu().numpy(), np.ones(len(order), bool)
+    for k in range(len(order)):
+        if kept[k]:
+            kept[k + 1 :] &= ~same[k, k + 1 :]
+    return order[torch.from_numpy(kept)]
+
+
+def _settled(masks: torch.Tensor) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """Mask logits (K, h, w), the nearest first -> labels, logits of which the owner's is the largest, and whose.
+
+    A pixel is of the mask that is surest of it, or of the nearest of those that claim it clearly. Masks of which next
+    to nothing remains are left out.
+    """
+    left = torch.arange(len(masks), device=masks.device)
+    while len(masks):
+        best, owner = masks.max(0)
+        labels = torch.where(best > 0, owner + 1, 0)
+        clear = masks > CLEAR_LOGIT
+        y, x = (clear.sum(0) > 1).nonzero(as_tuple=True)
+        nearest = clear[:, y, x].byte().cummax(0).values.sum(0)  # counts from the nearest clear one on
+        labels[y, x] = len(masks) - nearest.long() + 1
+        owned = torch.bincount(labels.flatten(), minlength=len(masks) + 1)[1:]
+        claimed = (masks > 0).sum((1, 2))
+        enough = (owned >= LEAST_CELLS) & (owned >= LEAST_SHARE * claimed)
+        if enough.all():
+            evidence = masks.clone()
+            evidence[:, y, x] = torch.minimum(masks[:, y, x], -best[y, x])
+            evidence[labels[y, x] - 1, y, x] = best[y, x]
+            return labels.cpu().numpy().astype(np.uint16), evidence.cpu().numpy(), left
+        masks, left = masks[enough], left[enough]
+    return np.zeros(masks.shape[1:], np.uint16), np.zeros(masks.shape, np.float32), left
+
+
+def _places(guest: torch.Tensor, kept: torch.Tensor) -> np.ndarray:
+    """(K,) query numbers of guests as places among those kept, -1 for none and for those left out."""
+    same = guest[:, None] == kept
+    return torch.where(same.any(1), same.byte().argmax(1), -1).cpu().numpy() if len(kept) else np.empty(0, np.int64)
+
+
+def from_segments(segments: list, size: tuple[int, int], output: tuple[int, int]) -> Seen:
+    """Of (mask (H, W) bool, class_id, score) from elsewhere; where masks overlap, the smaller one is seen.
+
+    size: of the picture; output: of the network's output. Depths are left to completed().
+    """
+    segments = sorted(segments, key=lambda segment: -np.count_nonzero(segment[0]))
+    full = np.zeros(size, np.uint16)
+    for k, (mask, _, _) in enumerate(segments):
+        full[mask] = k + 1
+    return _given(full, [s[1] for s in segments], [s[2] for s in segments], output)
+
+
+def from_ids(ids: np.ndarray | None, size: tuple[int, int], output: tuple[int, int]) -> Seen:
+    """Of an id image (H, W) uint16 from elsewhere, the largest first; of class `other`."""
+    if ids is None:
+        return replace(from_segments([], size, output), ids=np.empty(0, np.int64))
+    area = np.bincount(ids.reshape(-1), minlength=1)
+    area[0] = 0
+    numbers = np.argsort(-area, kind="stable")[: np.count_nonzero(area)]
+    labels = np.zeros(len(area), np.uint16)
+    labels[numbers] = np.arange(1, len(numbers) + 1)
+    given = _given(labels[ids], [len(CLASSES) - 1] * len(numbers), [1.0] * len(numbers), output)
+    return replace(given, ids=numbers)
+
+
+def _given(full: np.ndarray, class_id: list, score: list, output: tuple[int, int]) -> Seen:
+    rows, columns = (((np.arange(n) + 0.5) * of / n).astype(int) for n, of in zip(output, full.shape, strict=True))
+    count, unknown = len(score), np.full(len(score), np.nan, np.float32)
+    return Seen(
+        labels=full[rows[:, None], columns],
+        class_id=np.array(class_id, np.int64),
+        score=np.array(score, np.float32),
+        depth_m=unknown,
+        sigma_m=unknown,
+        guest=np.full(count, -1),
+        embedding=np.empty((count, 0), np.float32),
+        full=full,
+    )
+
+
+def mask_logits(labels: np.ndarray, queries: int) -> torch.Tensor:
+    """(1, queries, h, w) of a label image: what the network refines in place of its own masks."""
+    mine = torch.from_numpy(labels.astype(np.int32)) == torch.arange(1, queries + 1)[:, None, None]
+    return torch.where(mine, GIVEN_LOGIT, -GIVEN_LOGIT)[None]
+
+
+def completed(given: Seen, depth_m: np.ndarray, instances: Instances | None) -> Seen:
+    """Instances from elsewhere with layers in depth_m (h, w), and what the network says of the masks it was given."""
+    known = 0 if instances is None else min(len(given), instances.layer_m.shape[1])
+    spread, guest = np.full(len(given), UNKNOWN_SPREAD, np.float32), given.guest.copy()
+    if known:
+        spread[:known] = instances.spread[0, :known].exp().cpu().numpy()
+        guest[:known] = instances.guest[0, :known].cpu().numpy()
+    guest[guest >= known] = -1
+    return with_layers(replace(given, depth_m=np.ones_like(spread), sigma_m=spread, guest=guest), depth_m)
+
+
+def with_layers(seen: Seen, depth_m: np.ndarray) -> Seen:
+    """The depth layers that depth_m (h, w) says, with the same relative errors."""
+    layer_m = layers(depth_m, seen)
+    return replace(seen, depth_m=layer_m, sigma_m=seen.sigma_m / seen.depth_m * layer_m)
+
+
+def layers(depth_m: np.ndarray, seen: Seen) -> np.ndarray:
+    """(K,) float32 mean of depth_m (h, w) in each; NaN for what is smaller than a cell."""
+    flat = seen.labels.reshape(-1)
+    cells = np.bincount(flat, minlength=len(seen) + 1)[1:]
+    total = np.bincount(flat, depth_m.reshape(-1), minlength=len(seen) + 1)[1:]
+    return np.divide(total, cells, out=np.full(len(seen), np.nan), where=cells > 0).astype(np.float32)
+
+
+def hiding(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) the share of each that can be seen, and (K,) who is in front of it, -1 nobody.
+
+    Nobody sees what is hidden: taken is the share of the box around the visible part that nearer instances which touch
+    it do not cover. In front is the network's guest where that is nearer, else who covers most.
+    """
+    visible, front = np.ones(len(seen), np.float32), np.full(len(seen), -1)
+    square = np.ones((3, 3), np.uint8)
+    for k, box in enumerate(find_objects(seen.labels, len(seen))):
+        if box is None:
+            continue
+        box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+        labels = seen.labels[box]
+        beside = cv2.dilate((labels == k + 1).view(np.uint8), square).view(bool)
+        touching = np.bincount(labels[beside], minlength=len(seen) + 1)[1:] > 0
+        covered = np.bincount(labels.reshape(-1), minlength=len(seen) + 1)[1:]
+        covered = np.where(touching & (seen.depth_m < seen.depth_m[k]), covered, 0)
+        visible[k] = 1 - covered.sum() / labels.size
+        guest = seen.guest[k]
+        if guest >= 0 and seen.depth_m[guest] < seen.depth_m[k]:
+            front[k] = guest
+        elif covered.any():
+            front[k] = covered.argmax()
+    return visible, front
+
+
+def boxes_px(full: np.ndarray, count: int) -> list[tuple[int, int, int, int] | None]:
+    """x, y, width, height of each label in (H, W); None where it has no pixel."""
+    found = find_objects(full, count)
+    return [
+        box and (box[1].start, box[0].start, box[1].stop - box[1].start, box[0].stop - box[0].start) for box in found
+    ]
+
+
+def extents(depth_m: np.ndarray, full: np.ndarray, count: int, intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 3) median and (K, 3) extent from 5 to 95 % of each label's points in the optical frame; NaN without any."""
+    stride = max(1, round(full.shape[1] / POINTS_ACROSS))
+    z, ray, whose = depth_m[::stride, ::stride], rays(intrinsics, stride), full[::stride, ::stride]
+    known = np.flatnonzero((whose > 0) & valid(z) & np.isfinite(ray[..., 0]))
+    whose, z, ray = whose.reshape(-1)[known], z.reshape(-1)[known], ray.reshape(-1, 2)[known]
+    points = np.column_stack([ray * z[:, None], z])
+    number = np.bincount(whose, minlength=count + 1)[1:]
+    start = np.cumsum(number) - number
+    low, middle, high = (
+        np.where(number > 0, start + np.rint(share * (number - 1)).astype(int), 0) for share in (0.05, 0.5, 0.95)
+    )
+    center, size = np.full((2, count, 3), np.nan)
+    for axis in range(3):
+        values = np.append(points[np.lexsort((points[:, axis], whose)), axis], np.nan)
+        center[:, axis] = np.where(number > 0, values[middle], np.nan)
+        size[:, axis] = np.where(number > 0, values[high] - values[low], np.nan)
+    return center, size
