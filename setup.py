@@ -32,7 +32,7 @@ setup(
     ],
     zip_safe=False,
     python_requires=">=3.10",
-    install_requires=["numpy", "opencv-python-headless", "pyyaml", "safetensors", "torch"],
+    install_requires=["numpy", "opencv-python-headless", "pyyaml", "safetensors", "scipy", "torch"],
     extras_require={
         "simulation": ["mujoco"],
         "viewer": ["rerun-sdk"],
