@@ -6,6 +6,7 @@ Things and sightings are rows of one kind of array, ROW fields: a sighting is a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +16,19 @@ from .motion import correct, expect, moved
 
 MASK_ROWS = 128  # overlaps are counted on masks of about this size
 KEPT_LOOK = 0.8  # of the embedding, at each sighting
-KEPT_ALIKE = 0.98  # of the usual likenesses, at each frame
-LEAST_CONTRAST = 0.3  # of these; looks count for less where they hardly differ
+KEPT_BOX = 0.97  # of its extent, though less is seen
+HALF_SEEN = 0.3  # deviation of the middle as a share of the extent that is not seen
+KEPT_ALIKE = 0.95  # of what is known of likenesses, at each frame
+LEAST_DEVIATION = 0.03
+CLEAR = 4.0  # deviations between the same and others; looks count for less where they are less clear
+
+
+class Alike(NamedTuple):
+    """Usual cosines of embeddings: of one thing in two frames, of two things of one class, deviation of the first."""
+
+    same: float = 0.8
+    other: float = 0.3
+    deviation: float = 0.12
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ def row_type(size: tuple[int, int], length: int, classes: int) -> np.dtype:
     """Fields of a thing whose mask is of this size (h, w) and whose embedding is of this length.
 
     place: x, y in pixels and log of metres, expected now; with speed a second and doubt, see motion.expect.
-    noise: variance of the place as seen. box: width and height. warp: from the mask as last seen to now.
+    noise: variance of the place as seen. box: width and height, of all of it. warp: from the mask as last seen to now.
     lost_s: since it was seen, faster outside the picture. votes: for each class. id: 0 unless confirmed.
     """
     return np.dtype(
@@ -122,22 +134,24 @@ def likeness(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def cost(
-    rows: np.ndarray, seen: np.ndarray, overlap: np.ndarray, look: np.ndarray, alike: np.ndarray, rules: Rules
+    rows: np.ndarray, seen: np.ndarray, overlap: np.ndarray, look: np.ndarray, alike: Alike, rules: Rules
 ) -> np.ndarray:
     """(N, M) from 0, surely the same, to 1; infinite beyond the gates. overlap: IoU; look: of likeness().
 
-    alike: usual likeness of one thing in two frames and of two things: what a cosine means, one embedding or another.
+    alike: what a cosine means, one embedding or another: see learn().
     """
     off = seen["place"] - rows["place"][:, None]
-    away = off**2 / (rows["doubt"][:, None, :, 0] + seen["noise"]) / rules.gate**2
+    noise = _noise(rows[:, None], seen[None])
+    away = off**2 / (rows["doubt"][:, None, :, 0] + noise) / rules.gate**2
     place, depth = away[..., :2].sum(-1), away[..., 2]
-    contrast = max(alike[0] - alike[1], 1e-3)
-    strange = np.clip((alike[0] - look) / contrast, 0, 1)
+    contrast = max(alike.same - alike.other, 1e-3)
+    strange = np.clip((alike.same - look) / contrast, 0, 1)
+    clear = min(contrast / (CLEAR * alike.deviation), 1.0) if rows["look"].shape[1] else 0.0
     votes = rows["votes"] / rows["votes"].sum(-1, keepdims=True)
     fresh = np.exp(-rows["lost_s"] / rules.overlap_s)[:, None]
     evidence = (
         (rules.overlap * fresh, 1 - overlap),
-        (rules.look * min(contrast / LEAST_CONTRAST, 1) * (rows["look"].shape[1] > 0), strange),
+        (rules.look * clear, strange),
         (rules.place, place),
         (rules.depth, depth),
         (rules.kind, 1 - votes @ (seen["votes"] > 0).T),
@@ -145,8 +159,8 @@ def cost(
     )
     total = sum(weight * np.minimum(differs, 1) for weight, differs in evidence) / sum(w for w, _ in evidence)
     far = (place > 1) | (depth > 1)
-    if rows["look"].shape[1] and contrast > LEAST_CONTRAST / 2:
-        far |= strange > rules.strange
+    if clear:
+        far |= (strange > rules.strange) & (look < alike.same - CLEAR * alike.deviation)
     return np.where(far & (overlap < rules.overlapping), np.inf, total)
 
 
@@ -159,27 +173,38 @@ def assign(cost: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
     return row[fits], column[fits]
 
 
-def learn(alike: tuple[float, float], same: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
-    """The usual likenesses after a frame. same: of things seen again for sure; seen: its sightings, all different."""
+def learn(alike: Alike, same: np.ndarray, seen: np.ndarray) -> Alike:
+    """After a frame. same: cosines of things seen again for sure; seen: its sightings, all different."""
+    if not seen["look"].shape[1]:
+        return alike
     kind = seen["votes"].argmax(-1)
     others = likeness(seen, seen)[np.triu(kind[:, None] == kind, 1)]
-    found = (same, others) if seen["look"].shape[1] else ((), ())
-    return tuple(
-        float(KEPT_ALIKE * usual + (1 - KEPT_ALIKE) * np.mean(now)) if len(now) else usual
-        for usual, now in zip(alike, found, strict=True)
+    off = np.abs(same - alike.same) * 1.25  # a deviation from a mean distance
+    now = Alike(
+        *(found.mean() if len(found) else usual for found, usual in zip((same, others, off), alike, strict=True))
     )
+    mixed = Alike(*(float(KEPT_ALIKE * usual + (1 - KEPT_ALIKE) * new) for usual, new in zip(alike, now, strict=True)))
+    return mixed._replace(deviation=max(mixed.deviation, LEAST_DEVIATION))
+
+
+def _noise(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(..., 3) variance of places as seen: of a part of a thing, the middle is not where the thing's middle is."""
+    noise = seen["noise"] + np.zeros_like(rows["noise"])
+    noise[..., :2] += (HALF_SEEN * np.maximum(rows["box"] - seen["box"], 0)) ** 2
+    return noise
 
 
 def seen_again(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Things, each after the sighting beside it."""
     rows = rows.copy()
     rows["place"], rows["speed"], rows["doubt"] = correct(
-        rows["place"], rows["speed"], rows["doubt"], seen["place"], seen["noise"]
+        rows["place"], rows["speed"], rows["doubt"], seen["place"], _noise(rows, seen)
     )
     look = KEPT_LOOK * rows["look"] + (1 - KEPT_LOOK) * seen["look"]
     rows["look"] = look / np.maximum(np.linalg.norm(look, axis=-1, keepdims=True), 1e-6)
     rows["votes"] += seen["votes"]
     rows["hits"] += 1
-    for name in ("lost_s", "noise", "box", "warp", "area", "mask"):
+    rows["box"] = np.maximum(KEPT_BOX * rows["box"], seen["box"])
+    for name in ("lost_s", "noise", "warp", "area", "mask"):
         rows[name] = seen[name]
     return rows

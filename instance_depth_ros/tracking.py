@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import association
-from .association import Rules
+from .association import Alike, Rules
 from .config import CLASSES
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Tracks:
 
     rows: a row (association.row_type) for each thing, in sight or lost. ids: how many were given. pixel: the last one.
     reserved_ns: until when the pixel values of the forgotten are not given. short: somebody waits for a free one.
-    alike: see association.cost.
+    alike: what a likeness of embeddings means.
     """
 
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, association.row_type((1, 1), 0, len(CLASSES))))
@@ -67,7 +67,7 @@ class Tracks:
     pixel: int = 0
     reserved_ns: dict[int, int] = field(default_factory=dict)
     short: bool = False
-    alike: tuple[float, float] = (0.9, 0.3)
+    alike: Alike = Alike()
 
     def clone(self) -> Tracks:
         return replace(self, rows=self.rows.copy(), reserved_ns=dict(self.reserved_ns))
