@@ -168,7 +168,9 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, choices=config.SPLITS[1:], help="held-out simulated scenes")
+    held_out = "|".join(config.SPLITS[1:])
+    data = "held-out simulated scenes; or a published dataset, such as gid:DIR or nyu:DIR"
+    parser.add_argument("--data", required=True, type=_data, metavar=f"{held_out}|NAME:DIR", help=data)
     parser.add_argument(
         "--folder", metavar="DIR", help="where simulate wrote them; else they are drawn as they are read"
     )
@@ -177,6 +179,12 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
     add_settings(parser, (*network, "instances", "instance_threshold", "rectify"))
+
+
+def _data(text: str) -> str:
+    if text not in config.SPLITS[1:] and not all(text.partition(":")):
+        raise argparse.ArgumentTypeError(f"must be {', '.join(config.SPLITS[1:])} or NAME:DIR, got '{text}'")
+    return text
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,11 @@ import numpy as np
 
 from .. import config
 from ..datasets.clips import Footage, open_split
+from ..datasets.published import open_published
 from ..estimator import Estimator
 from ..model import checkpoint
 from ..provenance import provenance
+from . import published
 from .boundaries import boundary_f1
 from .calibration import Calibration, ause
 from .drift import Drift, draw_curve
@@ -30,8 +32,8 @@ from .report import Row, picture_sheet
 from .stream import EVERY, Moment, moments
 from .trivial import best_constant_rel, best_constant_sigma1, train_mean
 
-# Of longer clips depth, too, is judged every fifth frame.
-LONG = 500
+# Of longer clips, those of sim-long, depth, too, is judged every fifth frame.
+LONG = 2000
 # About so many frames of a clip are candidates for the picture sheet, at half size: neighbours look alike, and all fill
 # memory.
 SHEET_MOST = 12
@@ -45,10 +47,11 @@ class Evaluation:
     Depth, calibration, obstacles and identities are of every frame (depth of clips beyond LONG: of every fifth); masks,
     instances' depth, boundaries, AUSE, what was uncovered, trivial predictors and the unrefined depth of every fifth;
     TAE of it and the one before. without_memory: these are also estimated as if each were the first of a stream.
+    limits_m: depth is clipped to them before errors are taken, as some protocols do.
     """
 
-    def __init__(self, estimator: Estimator, without_memory: bool = False):
-        self.estimator, self._without_memory = estimator, without_memory
+    def __init__(self, estimator: Estimator, without_memory: bool = False, limits_m: tuple[float, float] | None = None):
+        self.estimator, self._without_memory, self._limits_m = estimator, without_memory, limits_m
         self._scores = defaultdict(lambda: MetricMean(PARTS))
         self._means = {name: {} for name in CLIP_MEANS}
         self._calibration, self._obstacles, self._instance_depth = Calibration(), Obstacles(), InstanceDepth()
@@ -74,12 +77,13 @@ class Evaluation:
             before = moment
         for mean, of_frames in values.items():
             self._means[mean][name] = known_mean(of_frames)
-        scores = self._scores["network"].by_clip()["all"].get(name, {})
+        scores = self.depth.by_clip()["all"].get(name, {})
         return {metric: scores.get(metric) for metric in ("rel", "sigma1")} | {"tae": _known(self._means["tae"][name])}
 
     def _judge_depth(self, clip: str, moment: Moment, parts: dict[str, np.ndarray]) -> None:
         truth_m, estimate = moment.truth_m, moment.estimate
-        scores = self._scores["network"].add(clip, estimate.depth_m, truth_m, parts=parts)
+        depth_m = estimate.depth_m if self._limits_m is None else np.clip(estimate.depth_m, *self._limits_m)
+        scores = self._scores["network"].add(clip, depth_m, truth_m, parts=parts)
         if "all" in scores:
             self._drift.add(clip, moment.index, scores["all"]["sigma1"])
         self._calibration.add(estimate.confidence, estimate.depth_m, truth_m, in_range(truth_m))
@@ -133,9 +137,14 @@ class Evaluation:
             "frames": network["all"]["frames"],
         }
 
+    @property
+    def depth(self) -> MetricMean:
+        """The network's figures of depth."""
+        return self._scores["network"]
+
     def by_clip(self) -> dict:
         """{clip: {rel, sigma1 of all, instances and occlusion bands, tae}}, for intervals over clips."""
-        parts = self._scores["network"].by_clip()
+        parts = self.depth.by_clip()
         return {
             clip: {name: _short_part(parts[name].get(clip)) for name in ("all", "near", "instances", "occlusion_bands")}
             | {name: _known(self._means[name][clip]) for name in ("tae", "tae_truth")}
@@ -242,31 +251,36 @@ def _cell(value: float | None) -> str:
 
 def main(args: Namespace) -> int:
     """args: data, folder, clips, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
-    settings = config.make("depth", **args.settings)
-    estimator = Estimator(settings)
+    name, _, folder = args.data.partition(":")
+    settings = config.make("depth", **(published.EVERYWHERE if folder else {}) | args.settings)
+    clips, protocol = open_published(name, folder) if folder else (open_split(name, args.folder), None)
+    clips, estimator = clips[: args.clips], Estimator(settings)
     if estimator.relative:
-        raise ValueError(f"'{settings.weights}' gives relative disparity; metres are judged here, take metric weights")
-    clips = open_split(args.data, args.folder)[: args.clips]
-    evaluation = Evaluation(estimator, args.without_memory)
+        return published.judge_relative(estimator, clips, protocol, Path(args.out))
+    evaluation = Evaluation(estimator, args.without_memory, protocol and protocol.limits_m)
     for number, footage in enumerate(clips, 1):
         with closing(footage):
             scores = evaluation.clip(footage, settings.frames)
         figures = "  ".join(f"{key} {_cell(value).strip()}" for key, value in scores.items())
         print(f"{number:3}/{len(clips)}  {footage.about['name']:20}  {figures}", flush=True)
     result = evaluation.result() | {
-        "renderer": clips[0].about["renderer"],
+        "published": protocol and published.figures(evaluation.depth.by_clip(), protocol),
+        "renderer": clips[0].about.get("renderer"),
         "weights": settings.weights,
         "weights_sha256": weights_sha256(settings.weights),
         "precision": estimator.engine.precision,
-        "settings": {name: value for name, value in args.settings.items() if name not in ("threads", "weights")},
+        "settings": {key: value for key, value in args.settings.items() if key not in ("threads", "weights")},
         **provenance(),
         "by_clip": evaluation.by_clip(),
     }
-    path = Path(args.out) / f"{args.data}.json"
+    path = Path(args.out) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n")
     evaluation.sheet(path.with_suffix(".png"))
     if result["drift_curve"]:
         draw_curve(result["drift_curve"], path.with_name(f"{path.stem}-drift.png"))
-    print(table(result), f"written: {path} and {path.with_suffix('.png').name}", sep="\n")
+    print(table(result))
+    if protocol:
+        print(published.table(result["published"], protocol, Path(settings.weights).stem))
+    print(f"written: {path} and {path.with_suffix('.png').name}")
     return 0

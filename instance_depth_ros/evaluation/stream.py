@@ -53,6 +53,8 @@ def moments(estimator: Estimator, footage: Footage, frames: int, without_memory:
     if isinstance(footage, Film):
         layers.append("amodal")  # a film's rows say who hides whom only then
     given_ids = estimator.settings.instances == "topic"
+    if given_ids and "ids" not in footage.layers:
+        raise ValueError(f"instances: topic needs true ids, which {footage.about['name']} lacks; take network or none")
     state, refines = None, True
     for index in range(frames):
         shot = footage.read(index, layers)

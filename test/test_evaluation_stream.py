@@ -1,0 +1,183 @@
+"""A made-up estimator through the whole evaluation: truth scores full, and it is shown what a robot would be."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from instance_depth_ros.cli import main
+from instance_depth_ros.evaluation import evaluate
+from instance_depth_ros.frame import Estimate, Instance
+from instance_depth_ros.geometry import Intrinsics
+
+SIZE = (96, 128)
+LENS = Intrinsics.from_fov(SIZE[1], SIZE[0], 60)
+WALL_M, PERSON_M, BALL_M = 8.0, 5.0, 2.5
+
+
+class Parade:
+    """A person walks before a wall; a ball at rest is before the person for a while. The camera goes sideways."""
+
+    layers, intrinsics = ("color", "truth_m", "ids", "static"), LENS
+
+    def __init__(self, name="parade", frames=20, layers=layers):
+        self.about, self._frames, self.layers = {"name": name, "renderer": "numpy"}, frames, layers
+
+    def __len__(self):
+        return self._frames
+
+    def read(self, index, layers):
+        ids, truth = np.zeros(SIZE, np.uint16), np.full(SIZE, WALL_M, np.float32)
+        rows = []
+        for who, kind, x, y, w, h, depth_m in (
+            (1, "person", 10 + 4 * index, 20, 16, 60, PERSON_M),
+            (2, "ball", 60, 60, 24, 24, BALL_M),
+        ):
+            ids[y : y + h, x : x + w], truth[y : y + h, x : x + w] = who, depth_m
+            rows.append({"id": who, "class": kind, "box": [x, y, w, h], "still": who == 2, "hides": []})
+        for row in rows:
+            row["area"] = int((ids == row["id"]).sum())
+            row["visible"] = row["area"] / (row["box"][2] * row["box"][3])
+            row["depth_m"] = PERSON_M if row["id"] == 1 else BALL_M
+        if rows[0]["visible"] < 1:
+            rows[1]["hides"] = [1]
+        pose = np.eye(4)
+        pose[0, 3] = 0.001 * index
+        shot = {"color": np.full((*SIZE, 3), index, np.uint8), "truth_m": truth, "ids": ids, "static": ids != 1}
+        return {name: shot[name] for name in layers} | {
+            "stamp_ns": index * 100_000_000,
+            "world_from_camera": pose,
+            "instances": rows,
+        }
+
+
+class Teller:
+    """Says what is true of the frame whose number is its colour, and remembers how it was asked."""
+
+    def __init__(self, clip, wrong=lambda estimate, index: estimate):
+        self.clip, self.wrong, self.calls = clip, wrong, []
+        self.settings = SimpleNamespace(instances="network", rectify=True)
+
+    def step(self, frame, state=None):
+        index = int(frame.color[0, 0, 0])
+        self.calls.append((index, self.settings.rectify, state, frame))
+        shot = self.clip.read(index, self.clip.layers)
+        told = tuple(
+            Instance(
+                row["id"] + 40,
+                row["id"],
+                1 if row["class"] == "person" else 3,
+                0.9,
+                row["depth_m"],
+                0.1,
+                row["visible"],
+                0,
+                0.0,
+                tuple(row["box"]),
+                (0, 0, 1),
+                (1, 1, 1),
+            )  # fmt: skip
+            for row in shot["instances"]
+        )
+        sure = np.full(SIZE, 255, np.uint8)
+        estimate = Estimate(0, "", LENS, shot["truth_m"].copy(), sure, sure, ids=shot["ids"], instances=told)
+        return self.wrong(estimate, index), SimpleNamespace(clone=lambda: f"fork after {index}")
+
+
+def judged(teller, **options):
+    evaluation = evaluate.Evaluation(teller, **options)
+    evaluation.clip(teller.clip)
+    return evaluation
+
+
+def test_truth_scores_full(tmp_path):
+    evaluation = judged(Teller(Parade()), without_memory=True)
+    result = evaluation.result()
+    for part in ("all", "near", "instances", "static", "dynamic", "occlusion_bands", "uncovered"):
+        assert (result[part]["rel"], result[part]["sigma1"]) == (0, 1), part
+    assert (result["all"]["frames"], result["occlusion_bands"]["frames"]) == (20, 10)
+    ones = "ap ap50 order_accuracy order_accuracy_unrefined idf1 hota boundary_f1 layer_within_sigma".split()
+    assert [result[name] for name in ones] == pytest.approx(np.ones(len(ones)))
+    zeros = "ece ause missed_obstacles false_obstacles id_switches instance_rel layer_rel".split()
+    assert [result[name] for name in zeros] == pytest.approx(np.zeros(len(zeros)))
+    assert result["tae"] == result["tae_truth"] == result["tae_without_memory"]
+    assert result["order_accuracy_heuristic"] == 1  # the ball reaches lower
+    assert result["order_pairs"] == 2  # of the frames 10 and 15
+    evaluation.sheet(tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[1] > 7 * 320  # with both pictures of masks
+
+
+def test_faults_show_where_they_are():
+    def person_10_percent_off(estimate, index):
+        depth_m = estimate.depth_m.copy()
+        depth_m[estimate.ids == 1] *= 1.1
+        return replace(estimate, depth_m=depth_m)
+
+    def ball_unseen(estimate, index):
+        depth_m = estimate.depth_m.copy()
+        depth_m[estimate.ids == 2] = WALL_M
+        return replace(estimate, depth_m=depth_m)
+
+    def flicker(estimate, index):
+        return replace(estimate, depth_m=estimate.depth_m * np.float32(1.02 if index % 2 else 1))
+
+    result = judged(Teller(Parade(), person_10_percent_off)).result()
+    assert result["dynamic"]["rel"] == pytest.approx(0.1) and result["static"]["rel"] == 0
+    assert 0 < result["instances"]["rel"] < 0.1 and result["instance_rel"] == pytest.approx(0.05, abs=0.01)
+    result = judged(Teller(Parade(), ball_unseen)).result()
+    assert result["missed_obstacles"] == 1 and result["order_accuracy"] == 0
+    result = judged(Teller(Parade(), flicker)).result()
+    # both ways: 2 % over 1.02 and over 1
+    assert result["tae"] - result["tae_truth"] == pytest.approx(100 * 0.02 * (1 + 1 / 1.02) / 2, rel=0.05)
+
+
+def test_the_unrefined_and_memoryless_are_asked_for_beside_the_stream():
+    teller = Teller(Parade(frames=11))
+    judged(teller, without_memory=True)
+    stream = [call for call in teller.calls if call[1] and call[2] is not None]
+    assert [index for index, *_ in stream] == list(range(1, 11))
+    assert all(not isinstance(state, str) for _, _, state, _ in stream)
+    unrefined = [(index, state) for index, rectify, state, _ in teller.calls if not rectify]
+    assert unrefined == [(0, None), (5, "fork after 4"), (10, "fork after 9")]
+    alone = [index for index, rectify, state, _ in teller.calls if rectify and state is None]
+    assert alone == [0, 0, 4, 5, 9, 10]
+    assert teller.settings.rectify
+    assert all(frame.world_from_camera is None and frame.ids is None for *_, frame in teller.calls)
+    teller = Teller(Parade(frames=11))
+    teller.settings.rectify = False
+    assert judged(teller).result()["order_accuracy_unrefined"] is None and len(teller.calls) == 11
+
+
+def test_true_ids_are_given_to_instances_topic_alone():
+    teller = Teller(Parade(frames=2))
+    teller.settings.instances = "topic"
+    judged(teller)
+    assert all((frame.ids == teller.clip.read(index, ("ids",))["ids"]).all() for index, *_, frame in teller.calls)
+    teller.clip = Parade(frames=2, layers=("color", "truth_m"))
+    with pytest.raises(ValueError, match="needs true ids, which parade lacks"):
+        judged(teller)
+
+
+def test_long_clips_are_judged_every_fifth_frame(monkeypatch):
+    monkeypatch.setattr(evaluate, "LONG", 12)
+    assert judged(Teller(Parade(frames=13))).result()["frames"] == 3
+    assert judged(Teller(Parade(frames=12))).result()["frames"] == 12
+
+
+def test_depth_is_clipped_to_the_limits_of_a_protocol():
+    def doubled(estimate, index):
+        return replace(estimate, depth_m=estimate.depth_m * 2)
+
+    result = judged(Teller(Parade(frames=1), doubled), limits_m=(0.1, WALL_M)).result()
+    truth = Parade().read(0, ("truth_m",))["truth_m"]
+    assert result["all"]["rel"] == pytest.approx(np.mean(np.minimum(2 * truth, WALL_M) / truth - 1), rel=1e-5)
+
+
+@pytest.mark.parametrize("data", ["sim-train", "nyu:", ":here", "moon"])
+def test_data_are_a_held_out_split_or_a_named_folder(data, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["eval", "--data", data])
+    assert "must be sim-val, sim-test, sim-long or NAME:DIR" in capsys.readouterr().err
