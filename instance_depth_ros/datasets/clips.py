@@ -48,12 +48,12 @@ class Footage(Protocol):
 Layers = Iterable[str] | Callable[[Footage], Iterable[str]]
 
 
-def open_split(name: str, folder: str | Path | None = None) -> list[Footage]:
+def open_split(name: str, folder: str | Path | None = None, most: int | None = None) -> list[Footage]:
     """The clips of a frozen split: read from the folder they were written to, or, without one, drawn as they are read.
 
-    Close each when it is done with.
+    most: only the first so many. Close each when it is done with.
     """
-    clips = split_clips(name)
+    clips = split_clips(name)[:most]
     if folder is None:
         return [Film(clip) for clip in clips]
     missing = [clip.name for clip in clips if not (Path(folder) / clip.name).is_dir()]

@@ -253,7 +253,7 @@ def main(args: Namespace) -> int:
     """args: data, folder, clips, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
     name, _, folder = args.data.partition(":")
     settings = config.make("depth", **(published.EVERYWHERE if folder else {}) | args.settings)
-    clips, protocol = open_published(name, folder) if folder else (open_split(name, args.folder), None)
+    clips, protocol = open_published(name, folder) if folder else (open_split(name, args.folder, args.clips), None)
     clips, estimator = clips[: args.clips], Estimator(settings)
     if estimator.relative:
         return published.judge_relative(estimator, clips, protocol, Path(args.out))
