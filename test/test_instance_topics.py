@@ -1,21 +1,23 @@
 """Instances on a real graph: every topic of a frame, field by field, as the estimator gave them."""
 
-from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS")
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from ros_graph import SIZE, TOPICS, Graph, codes_from_compressed, image, own_domain, picture, stamp_of  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
+from instance_depth_ros.estimator import State  # noqa: E402
 from instance_depth_ros.frame import SOURCE_NETWORK, Estimate, Instance  # noqa: E402
 from instance_depth_ros.geometry import POINT, Intrinsics  # noqa: E402
-from instance_depth_ros.model.memory import Memory  # noqa: E402
 from instance_depth_ros.nodes import instances as wire  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
+from instance_depth_ros.tracking import Tracks  # noqa: E402
 
 own_domain()
 PERSON = Instance(
@@ -24,31 +26,26 @@ PERSON = Instance(
 BALL = Instance(3, 65_535, 3, 0.625, 2.5, 0.125, 1.0, 0, 0.25, (40, 20, 10, 10), (0.5, 0.125, 2.5), (0.25, 0.25, 0.25))
 UNPLACED = replace(BALL, id=4, pixel=11, center_m=(float("nan"),) * 3, size_m=(float("nan"),) * 3)
 CLOUD_M = 2.0
-
-
-@dataclass
-class State:
-    """What the node asks of a stream's state."""
-
-    memory: Memory = field(default_factory=Memory)
-    tracks: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(rows=[1, 2, 3]))
+THREE_TRACKS = Tracks(rows=np.zeros(3, Tracks().rows.dtype), ids=41)
 
 
 class Told:
     """An estimator that says what it is told to: its Estimates are real, and so is the node."""
 
-    relative, info = False, {"engine": "told"}
-    instances: tuple[Instance, ...] = ()
-    looks = True
+    relative, instances, looks, fails = False, (), True, False
 
     def __init__(self, settings):
-        self.frames = []
+        self.frames, self.states = [], []
+        self.info = {"engine": "told", "instances": settings.instances}
 
     def warm_up(self, height, width):
         pass
 
     def step(self, frame, state):
         self.frames.append(frame)
+        self.states.append(state)
+        if self.fails:
+            raise RuntimeError("told to fail")
         height, width = frame.size
         ids = np.zeros(frame.size, np.uint16)
         for instance in self.instances:
@@ -65,7 +62,7 @@ class Told:
             ids=ids if self.looks else None,
             instances=self.instances if self.looks else (),
         )
-        return estimate, State()
+        return estimate, State(stamp_ns=frame.stamp_ns, size=frame.size, tracks=THREE_TRACKS)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +178,35 @@ def test_figures_of_instances_are_in_the_diagnostics(graph):
     graph.until(lambda: graph.diagnostics()["instances"] == "2")
     values = graph.diagnostics()
     assert (values["tracks"], values["instance_source"]) == ("3", "network")
+
+
+def reset(graph):
+    assert graph.call(Trigger, "depth/reset", Trigger.Request()).success
+
+
+def fail(graph):
+    estimator, lost = graph.depth._estimator, graph.diagnostics()["lost_invalid"]
+    estimator.fails = True
+    graph.send(picture(1))
+    graph.until(lambda: graph.diagnostics()["lost_invalid"] != lost)
+    estimator.fails = False
+
+
+def pause(graph):
+    for label in ("deactivate", "activate"):
+        request = ChangeState.Request()
+        request.transition.label = label
+        assert graph.call(ChangeState, "depth/change_state", request).success
+    graph.until(graph.image.get_subscription_count)
+
+
+@pytest.mark.parametrize("event", [reset, fail, pause])
+def test_whatever_happens_no_identity_is_given_twice(graph, event):
+    seen(graph)
+    event(graph)
+    seen(graph)
+    state = graph.depth._estimator.states[-1]
+    assert (state.tracks.ids, len(state.tracks.rows), state.size) == (41, 0, (0, 0)), "anew, but for the ids"
 
 
 def test_detections_name_class_and_lasting_id(graph):

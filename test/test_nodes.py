@@ -2,10 +2,14 @@
 
 import queue
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from conftest import SMALL, lively
+
+from instance_depth_ros.model import checkpoint
 
 pytest.importorskip("rclpy", reason="needs ROS")
 import rclpy  # noqa: E402
@@ -50,9 +54,12 @@ def graph():
 
 
 @pytest.fixture(scope="module")
-def paired():
-    """A graph with registered depth, and no CameraInfo."""
-    with Graph(use_depth=True) as graph:
+def paired(tmp_path_factory):
+    """A graph with registered depth and no CameraInfo, of a network that refines depth by whatever it sees."""
+    weights = tmp_path_factory.mktemp("refining") / "refining.safetensors"
+    network = lively(replace(SMALL, candidate_score=0.05, candidate_mask=0.3))
+    checkpoint.save(network, weights, {"name": "refining"}, exact=True)
+    with Graph(use_depth=True, weights=str(weights)) as graph:
         yield graph
 
 
@@ -228,6 +235,17 @@ def resets_after(*numbers, **stamps):
     return count
 
 
+def first_depth(graph):
+    """(H, W) of a stream's first frame, the same whatever was before."""
+    assert graph.call(Trigger, "depth/reset", Trigger.Request()).success
+    return messages.depth_from_image(result_of("depth/image")(graph)).copy()
+
+
+def instances_told_of(graph):
+    """How many there are once tracks have had time to be confirmed."""
+    return max(result_of("depth/instances/table")(graph).width for _ in range(6))
+
+
 def silence_said(graph):
     said = f"/camera/color/image_raw for {graph.depth.settings.silence_s:g} s"
     graph.until(lambda: said in graph.diagnostics()["message"])
@@ -239,6 +257,8 @@ LIVE = {
     "assumed_fov_deg": (90.0, lambda g: result_of("depth/camera_info")(g).k[0], lambda old, new: new < old),
     "max_depth_m": (0.1, depth_share, lambda old, new: old > 0 == new),
     "min_confidence": (1.0, depth_share, lambda old, new: old > 0 == new),
+    "rectify": (False, first_depth, lambda old, new: np.nanmax(np.abs(old - new)) > 1e-3),
+    "instance_threshold": (0.0, instances_told_of, lambda old, new: old == 0 < new),
     "fuse": (
         "replace",
         lambda g: messages.array_from_image(result_of("depth/source")(g)).max(initial=0, where=STEP_M == 1),

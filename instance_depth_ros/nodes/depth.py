@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial, wraps
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -16,6 +17,7 @@ from . import spin
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
 from .inputs import CameraInput, TopicInput
 from .parameters import Parameters
+from .poses import Poses
 from .topics import DepthTopics
 from .worker import Worker
 
@@ -53,8 +55,9 @@ class DepthNode(LifecycleNode):
     def __init__(self, **node_args):
         super().__init__("depth", **node_args)
         self.ended, self.status = threading.Event(), 0
-        self._estimator = self._topics = self._input = self._worker = None
+        self._estimator = self._topics = self._input = self._worker = self._poses = None
         self._state, self._used_intrinsics, self._memory_mb = None, None, 0.0
+        self._found = {"instances": 0, "tracks": 0}
         self._label, self._resets, self._last_reset = "unconfigured", 0, ""
         self._reset_asked = threading.Event()
         self.settings = Parameters(self, "depth", locked=lambda: self._estimator is not None).settings
@@ -94,7 +97,8 @@ class DepthNode(LifecycleNode):
 
     @transition
     def on_activate(self):
-        self._state = None
+        self._renew()
+        self._poses = Poses(self, self.settings.fixed_frame) if self.settings.fixed_frame else None
         self._worker = Worker(self._process, self._monitor.lost)
         try:
             self._input = self._open_input()
@@ -112,7 +116,8 @@ class DepthNode(LifecycleNode):
     @transition
     def on_cleanup(self):
         self._topics.close()
-        self._estimator = self._topics = self._state = None
+        self._renew()
+        self._estimator = self._topics = None
         self._label = "unconfigured"
         gc.collect()
 
@@ -132,7 +137,9 @@ class DepthNode(LifecycleNode):
             self._input.close()
         if self._worker:
             self._worker.stop()
-        self._input = self._worker = None
+        if self._poses:
+            self._poses.close()
+        self._input = self._worker = self._poses = None
 
     def _on_camera_end(self, failed: bool) -> None:
         """From the camera's thread: finish the last frame, then end the process."""
@@ -150,6 +157,8 @@ class DepthNode(LifecycleNode):
         try:
             started = time.perf_counter()
             frame = make_frame()
+            if self._poses:
+                frame = replace(frame, world_from_camera=self._poses.at(frame.frame_id, frame.stamp_ns))
             decoded = time.perf_counter()
             estimate = self._estimate(frame)
             estimated = time.perf_counter()
@@ -174,15 +183,25 @@ class DepthNode(LifecycleNode):
         self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, now_ns, stages))
 
     def _estimate(self, frame):
-        state, self._state = self._state, None
         asked = self._reset_asked.is_set()
         self._reset_asked.clear()
-        estimate, self._state = self._estimator.step(frame, None if asked else state)
-        reset = "asked for" if asked else estimate.reset
-        if reset and (asked or state is not None):
+        if asked:
+            self._renew()
+        begun = self._state is not None and self._state.stamp_ns
+        try:
+            estimate, self._state = self._estimator.step(frame, self._state)
+        except Exception:
+            self._renew()  # the step had consumed it
+            raise
+        if reset := "asked for" if asked else estimate.reset if begun else "":
             self._resets, self._last_reset = self._resets + 1, reset
         self._used_intrinsics, self._memory_mb = estimate.intrinsics, self._state.memory.megabytes
+        self._found = {"instances": len(estimate.instances), "tracks": len(self._state.tracks.rows)}
         return estimate
+
+    def _renew(self) -> None:
+        """The stream begins anew, but no identity is given twice in a run."""
+        self._state = self._state and self._state.renewed()
 
     def _describe(self):
         """Level, message and values of the diagnostics."""
@@ -190,8 +209,11 @@ class DepthNode(LifecycleNode):
         values = {"state": self._label, "scale": self._scale(), "resets": self._resets, "last_reset": self._last_reset}
         if self._input:
             values.update(self._input.describe())
+        if poses := self._poses:
+            values["frames_without_pose"] = poses.missing
         if self._estimator:
-            values.update(self._estimator.info, memory_mb=self._memory_mb)
+            info = self._estimator.info
+            values.update(info, instance_source=info["instances"], memory_mb=self._memory_mb, **self._found)
         return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "estimating", values
 
     def _scale(self) -> str:
