@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-INSIDE = (3, 5, 7)  # a cell is inside where squares of so many cells a side bear one label: edges are as wide
+INSIDE = 7  # a cell is inside where a square of so many cells a side bears one label: edges are as wide
 REACH, ROUNDS = 4, 4  # cells: how far the inside is looked for at a time, and how often
 NOBODY = 65535
 NEAR_PX, INSIDE_PX, INVENTED = 2, 4, 0.05  # of invented_share()
@@ -64,10 +64,7 @@ def from_inside(depth_m: np.ndarray, labels: np.ndarray, layer_m: np.ndarray) ->
 
     layer_m: (K + 1,) by label, for those without any inside; NaN: their cells stay as they are.
     """
-    depths = sum(_inside(labels, side).astype(np.uint8) for side in INSIDE)
-    deepest = np.zeros(len(layer_m), np.uint8)
-    np.maximum.at(deepest, labels.reshape(-1), depths.reshape(-1))
-    inside = (depths > 0) & (depths == deepest[labels])
+    inside = _inside(labels, INSIDE)
     y, x = np.nonzero(~inside)
     own, done, sources = labels[y, x], depth_m.copy(), np.where(inside, labels, np.uint16(NOBODY))
     for _ in range(ROUNDS):

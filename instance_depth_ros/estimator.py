@@ -20,7 +20,7 @@ from .geometry import Intrinsics, rays, valid
 from .model import checkpoint
 from .model.memory import Memory
 from .model.network import Prediction
-from .model.preprocess import lens_planes, network_size, prepare
+from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, prepare
 from .model.scene_cut import difference, thumbnail
 from .motion import camera_motion, pose_motion
 from .sightings import Seen
@@ -131,7 +131,7 @@ class Estimator:
             if seen is not None:
                 seen, confidence = self._grounded(seen, depth_m, confidence, intrinsics)
         with timed(timings, "track"):
-            identities = self._identify(frame, seen, state, intrinsics)
+            identities = self._identify(frame, image, seen, state, intrinsics)
         with timed(timings, "upsample"):
             labels = None if seen is None else seen.at_full_size(frame.size)
             full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
@@ -227,25 +227,24 @@ class Estimator:
         """Less sure of what disagrees with the ground at its feet."""
         ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
         plane = ground.fit(depth_m, seen.labels, ray) if len(seen) else None
-        factor, sigma_m = ground.agreement(plane, depth_m, seen.labels, seen.class_id, seen.depth_m, seen.sigma_m, ray)
+        if plane is None:
+            return seen, confidence
+        factor, sigma_m = ground.agreement(plane, depth_m, seen.labels, ray, seen.class_id, seen.depth_m, seen.sigma_m)
         if (factor < 1).any():
             confidence = (confidence * np.append(np.float32(1), factor)[seen.labels]).astype(np.uint8)
         return replace(seen, score=seen.score * factor, sigma_m=sigma_m), confidence
 
-    def _identify(self, frame: Frame, seen: Seen | None, state: State, intrinsics: Intrinsics) -> list[Identity | None]:
+    def _identify(
+        self, frame: Frame, image: torch.Tensor, seen: Seen | None, state: State, intrinsics: Intrinsics
+    ) -> list[Identity | None]:
         """Who is who: of a topic as it says, else by tracking."""
         if seen is None:
             return []
         if seen.ids is not None:
-            return [
-                Identity(int(number), int(number), 0.0, int(kind))
-                for number, kind in zip(seen.ids, seen.class_id, strict=True)
-            ]
+            pairs = zip(seen.ids.tolist(), seen.class_id.tolist(), strict=True)
+            return [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
         h, w = seen.labels.shape
-        grey, motion = (
-            cv2.cvtColor(cv2.resize(frame.color, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY),
-            None,
-        )
+        grey, motion = brightness(image, (h, w)), None
         if frame.world_from_camera is not None and state.world_from_camera is not None:
             motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
         elif state.grey is not None and len(state.tracks.rows):
@@ -317,6 +316,12 @@ class Estimator:
             if identity and boxes[k]
         )
         return replace(estimate, ids=pixels[labels], instances=instances)
+
+
+def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) uint8 of the network's input (1, 3, H, W): how bright its green is."""
+    green = cv2.resize(image[0, 1].numpy(), size[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.convertScaleAbs(green, alpha=255 * DEVIATION[1], beta=255 * MEAN[1])
 
 
 @contextmanager

@@ -12,14 +12,15 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from .config import CLASSES
+from .geometry import valid
 
-STANDING = tuple(CLASSES.index(name) for name in ("person", "animal", "vehicle"))  # balls fly, rackets are held
-STEP, DRAWS, ROUNDS = 2, 48, 2  # every STEP-th cell, hypotheses, fits to those that agree
+STANDING = [CLASSES.index(name) for name in ("person", "animal", "vehicle")]  # balls fly, rackets are held
+STEP, DRAWS, ROUNDS = 3, 48, 2  # every STEP-th cell, hypotheses, fits to the points that agree
 AGREE = 0.06  # relative depth error of a point on the ground
-LEAST_POINTS, LEAST_SHARE = 60, 0.3  # of the background in the lower half of the picture
+LEAST_POINTS, LEAST_SHARE = 50, 0.3  # of the background in the lower half of the picture
 UPRIGHT, SIDEWAYS = 0.35, 0.5  # of a unit vector towards the ground: pitched down by 70 degrees, rolled by 30 at most
 HEIGHTS_M = (0.1, 20.0)
-FEET = 0.08  # of a mask's height, at least a cell: where it may touch the ground
+FEET = 0.08  # of a mask's height, where it may touch the ground
 ON_GROUND = 0.5  # of the cells below the feet
 STANCE_M = 0.25  # feet stand so far before or behind the middle of what they carry
 SURE = 2.0  # standard deviations
@@ -38,29 +39,26 @@ def fit(depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray) -> Ground | No
 
     ray: (h, w, 2) of each cell. Always the same for the same input.
     """
-    half = len(labels) // 2
-    lower = np.s_[half::STEP, ::STEP]
+    lower = np.s_[len(labels) // 2 :: STEP, ::STEP]
     z, ray = depth_m[lower].reshape(-1), ray[lower].reshape(-1, 2)
-    free = (labels[lower].reshape(-1) == 0) & np.isfinite(z) & (z > 0) & np.isfinite(ray[:, 0])
-    if free.sum() < LEAST_POINTS:
+    free = (labels[lower].reshape(-1) == 0) & valid(z) & np.isfinite(ray[:, 0])
+    if np.count_nonzero(free) < LEAST_POINTS:
         return None
-    z, points = z[free], np.column_stack([ray[free], np.ones(free.sum())])
-    drawn = points[(draws := np.random.default_rng(0).integers(len(z), size=(DRAWS, 3)))]
-    drawn = drawn[solvable := np.abs(np.linalg.det(drawn)) > 1e-6]
-    planes = np.linalg.solve(drawn, 1 / z[draws[solvable]][..., None])[..., 0]
+    # z / z: a plane is off by its relative depth error
+    points = np.column_stack([ray[free], np.ones(np.count_nonzero(free))]) * z[free, None]
+    drawn = points[np.random.default_rng(0).integers(len(points), size=(DRAWS, 3))]
+    drawn = drawn[np.abs(np.linalg.det(drawn)) > 1e-6]
+    planes = np.linalg.solve(drawn, np.ones((len(drawn), 3, 1)))[..., 0]
     planes = planes[_below(planes)]
     if not len(planes):
         return None
-    agree = np.abs(points @ planes.T * z[:, None] - 1) < AGREE
-    plane = planes[agree.sum(0).argmax()]
+    plane = planes[(np.abs(points @ planes.T - 1) < AGREE).sum(0).argmax()]
     for _ in range(ROUNDS):
-        error = points @ plane * z - 1
-        agree = np.abs(error) < AGREE
-        if agree.sum() < max(LEAST_POINTS, LEAST_SHARE * len(z)):
+        agree = points[np.abs(points @ plane - 1) < AGREE]
+        if len(agree) < max(LEAST_POINTS, LEAST_SHARE * len(points)):
             return None
-        # times z: the error is relative to depth
-        plane = np.linalg.lstsq(points[agree] * z[agree, None], np.ones(agree.sum()), rcond=None)[0]
-    return Ground(plane, float(error[agree].std())) if _below(plane[None])[0] else None
+        plane = np.linalg.lstsq(agree, np.ones(len(agree)), rcond=None)[0]
+    return Ground(plane, float((agree @ plane).std())) if _below(plane[None])[0] else None
 
 
 def _below(planes: np.ndarray) -> np.ndarray:
@@ -71,57 +69,62 @@ def _below(planes: np.ndarray) -> np.ndarray:
 
 
 def agreement(
-    ground: Ground | None, depth_m: np.ndarray, labels: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray,
-    sigma_m: np.ndarray, ray: np.ndarray,
+    ground: Ground, depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray,
+    sigma_m: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """(K,) factors of confidence, 1 where nothing is wrong or nothing can be said, and (K,) sigma_m that admits it.
 
-    Judged is what stands: below the lowest cells of its mask lies background that is on the ground plane. What ends at
-    the picture's edge, or before another instance, a bench, or the air, is not. depth_m, labels, ray: (h, w) cells.
+    Judged is what stands: most of what lies below the lowest cells of its mask is background on the ground plane. What
+    ends at the picture's edge, before another instance or on a bench is not. depth_m, labels, ray: of (h, w) cells.
     """
-    factor, sigma_m = np.ones(len(layer_m), np.float32), sigma_m.copy()
-    if ground is None:
-        return factor, sigma_m
-    for k, box in enumerate(find_objects(labels, len(layer_m))):
-        if box is None or class_id[k] not in STANDING or box[0].stop >= len(labels) - 1:
-            continue
-        feet = _feet(labels, k + 1, box, depth_m, ray, ground)
-        if feet is None:
-            continue
-        stand_m = 1 / (ground.plane @ (*feet, 1))
-        expected_m = _upright(feet, stand_m, _middle_row(labels[box] == k + 1, box, ray), ground.plane)
-        row = float(np.nanmedian(np.abs(np.diff(ray[box[0].stop - 1 : box[0].stop + 1, box[1], 1], axis=0))))
-        of_ground_m = np.hypot(ground.spread * stand_m, stand_m**2 * ground.plane[1] * row)
-        limit_m = SURE * np.sqrt(sigma_m[k] ** 2 + of_ground_m**2 + STANCE_M**2)
-        off_m = abs(layer_m[k] - expected_m)
-        if off_m > limit_m:
-            factor[k], sigma_m[k] = max(limit_m / off_m, LEAST_FACTOR), max(sigma_m[k], off_m)
-    return factor, sigma_m
+    feet, stands = _feet(ground, depth_m, labels, ray, len(layer_m))
+    stands &= np.isin(class_id, STANDING) & np.isfinite(layer_m)
+    slope = feet @ ground.plane
+    stands &= slope > 0
+    stand_m = 1 / np.where(stands, slope, 1)
+    expected_m = stand_m * _upright(ground.plane, feet, _middles(labels, ray, len(layer_m)))
+    cell = np.abs(np.diff(ray[:, ray.shape[1] // 2, 1])).mean()
+    of_feet_m = stand_m**2 * ground.plane[1] * cell  # they end somewhere in a cell
+    limit_m = SURE * np.sqrt(sigma_m**2 + (ground.spread * stand_m) ** 2 + of_feet_m**2 + STANCE_M**2)
+    off_m = np.abs(layer_m - expected_m)
+    wrong = stands & (off_m > limit_m)
+    factor = np.where(wrong, np.maximum(limit_m / np.maximum(off_m, 1e-6), LEAST_FACTOR), 1)
+    return factor.astype(np.float32), np.where(wrong, np.maximum(sigma_m, off_m), sigma_m).astype(np.float32)
 
 
-def _feet(labels, label, box, depth_m, ray, ground) -> np.ndarray | None:
-    """Ray (2,) of where a mask touches visible ground; None where it does not."""
-    rows, columns = box
-    height = max(1, round(FEET * (rows.stop - rows.start)))
-    lowest = labels[rows.stop - height : rows.stop + 1, columns]
-    y, x = np.nonzero((lowest[:-1] == label) & (lowest[1:] != label))
-    below = y + rows.stop - height + 1, x + columns.start
-    z, at = depth_m[below], ray[below]
-    on_ground = np.abs((at @ ground.plane[:2] + ground.plane[2]) * z - 1) < SURE * AGREE
-    standing = (labels[below] == 0) & on_ground
-    if standing.mean() < ON_GROUND:
-        return None
-    return np.median(ray[below[0][standing] - 1, below[1][standing]], axis=0)
+def _feet(ground: Ground, depth_m, labels, ray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 3) mean ray (x / z, y / z, 1) of the lowest cells of each mask, and (K,) if they stand on visible ground."""
+    on_ground = np.zeros(labels.shape, bool)
+    off = np.abs((ray @ ground.plane[:2].astype(np.float32) + np.float32(ground.plane[2])) * depth_m - 1)
+    np.less(off, SURE * AGREE, out=on_ground, where=labels == 0)
+    ends = np.flatnonzero((labels[:-1] > 0) & (labels[1:] != labels[:-1]))
+    y, x = np.divmod(ends, labels.shape[1])
+    whose, (top, bottom) = labels[y, x], _rows(labels, count)
+    low = y + 1 >= bottom[whose] - np.maximum(FEET * (bottom - top)[whose], 0)
+    y, x, whose = y[low], x[low], whose[low]
+    standing = on_ground[y + 1, x]
+    cells, on = (np.bincount(whose, weights, count + 1)[1:] for weights in (None, standing))
+    total = np.maximum(on, 1)
+    feet = [np.bincount(whose, ray[y, x, axis] * standing, count + 1)[1:] / total for axis in (0, 1)]
+    whole = bottom[1:] < len(labels)
+    return np.column_stack([*feet, np.ones(count)]), whole & (on > 0) & (on >= ON_GROUND * cells)
 
 
-def _middle_row(mask, box, ray) -> float:
-    """y / z of the middle of a mask: the mean over its cells."""
-    return float(np.nanmean(ray[box][..., 1][mask]))
+def _rows(labels: np.ndarray, count: int) -> np.ndarray:
+    """(2, K + 1) first row and row after the last of each label; that of the background is of no use."""
+    rows = [(box[0].start, box[0].stop) if box else (0, 0) for box in find_objects(labels, count)]
+    return np.array([(0, 0), *rows]).T
 
 
-def _upright(feet, stand_m, middle, plane) -> float:
-    """Depth at which something that stands upright on the ground at feet crosses the ray row y / z = middle."""
-    y, z = feet[1] * stand_m, stand_m
+def _middles(labels: np.ndarray, ray: np.ndarray, count: int) -> np.ndarray:
+    """(K,) mean y / z of the cells of each label."""
+    flat = labels.reshape(-1)
+    cells = np.bincount(flat, minlength=count + 1)[1:]
+    return np.bincount(flat, np.nan_to_num(ray[..., 1]).reshape(-1), count + 1)[1:] / np.maximum(cells, 1)
+
+
+def _upright(plane: np.ndarray, feet: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """(K,) how much farther than its feet (K, 3) a thing upright on the plane is where it crosses y / z = middle."""
     up = -plane / np.linalg.norm(plane)
-    high_m = (middle * z - y) / (up[1] - middle * up[2])
-    return z + high_m * up[2]
+    high = (middle - feet[:, 1]) / (up[1] - middle * up[2])
+    return 1 + high * up[2]

@@ -88,79 +88,84 @@ class Seen:
 
 def from_network(instances: Instances, threshold: float) -> Seen:
     """Those that are surer than threshold, class times mask, the nearest first; instances: of one frame."""
-    score, class_id = instances.classes[0].softmax(-1)[:, 1:].max(-1)
-    kept = (score >= threshold).nonzero()[:, 0]
-    masks = instances.masks[0, kept]
-    inside = masks > 0
-    cells = inside.sum((1, 2))
-    score = score[kept] * (masks.sigmoid() * inside).sum((1, 2)) / cells.clamp_min(1)
-    sure = (score >= threshold) & (cells >= LEAST_CELLS)
-    kept, masks, score = kept[sure], masks[sure], score[sure]
-    layer_m, spread = instances.layer_m[0, kept], instances.spread[0, kept]
-    single = _single(masks > 0, score, class_id[kept], layer_m)
-    single = single[layer_m[single].argsort()]
-    kept, masks = kept[single], masks[single]
-    labels, evidence, left = _settled(masks)
-    numbers, kept = single[left], kept[left]
-    layer_m = layer_m[numbers]
+    classes = instances.classes[0].softmax(-1).cpu().numpy()[:, 1:]
+    queries = np.flatnonzero(classes.max(1) >= threshold)
+    masks = instances.masks[0, torch.from_numpy(queries).to(instances.masks.device)].cpu().numpy()
+    score = classes[queries].max(1) * _sure(masks)
+    class_id = classes[queries].argmax(1) + 1
+    layer_m = instances.layer_m[0].cpu().numpy()[queries]
+    kept = np.flatnonzero((score >= threshold) & (score > 0))
+    kept = kept[np.argsort(-score[kept], kind="stable")]
+    kept = kept[_single(masks[kept], class_id[kept], layer_m[kept])]
+    kept = kept[np.argsort(layer_m[kept], kind="stable")]
+    labels, evidence, left = _settle(masks[kept])
+    kept = kept[left]
+    queries, layer_m = queries[kept], layer_m[kept]
+    places = np.full(instances.layer_m.shape[1] + 1, -1)  # the last for guests that are none
+    places[queries] = np.arange(len(queries))
     return Seen(
         labels=labels,
-        class_id=class_id[kept].cpu().numpy() + 1,
-        score=score[numbers].cpu().numpy(),
-        depth_m=layer_m.cpu().numpy(),
-        sigma_m=(spread[numbers].exp() * layer_m).cpu().numpy(),
-        guest=_places(instances.guest[0, kept], kept),
-        embedding=instances.embedding[0, kept].cpu().numpy(),
+        class_id=class_id[kept],
+        score=score[kept],
+        depth_m=layer_m,
+        sigma_m=np.exp(instances.spread[0].cpu().numpy()[queries]) * layer_m,
+        guest=places[instances.guest[0].cpu().numpy()[queries]],
+        embedding=instances.embedding[0].cpu().numpy()[queries],
         evidence=evidence,
     )
 
 
-def _single(inside: torch.Tensor, score: torch.Tensor, class_id: torch.Tensor, layer_m: torch.Tensor) -> torch.Tensor:
-    """Indices of masks (K, h, w) bool that no surer one already is, or has as a part of it."""
-    order = score.argsort(descending=True)
-    flat = inside[order].flatten(1).float()
-    common, area, log_m = flat @ flat.T, flat.sum(1), layer_m[order].log()
-    iou = common / (area[:, None] + area - common)
-    part = common / torch.minimum(area[:, None], area) > PART
-    part &= class_id[order][:, None] == class_id[order]
-    part &= (log_m[:, None] - log_m).abs() < np.log(PART_RATIO)
-    same, kept = ((iou > DUPLICATE_IOU) | part).cpu().numpy(), np.ones(len(order), bool)
-    for k in range(len(order)):
-        if kept[k]:
-            kept[k + 1 :] &= ~same[k, k + 1 :]
-    return order[torch.from_numpy(kept)]
+def _sure(masks: np.ndarray) -> np.ndarray:
+    """(K,) mean probability inside each mask (K, h, w); 0 for those of next to no cells."""
+    inside = np.flatnonzero(masks > 0)
+    whose = inside // masks[0].size if len(masks) else inside
+    cells = np.bincount(whose, minlength=len(masks))
+    total = np.bincount(whose, 1 / (1 + np.exp(-masks.reshape(-1)[inside])), len(masks))
+    return np.where(cells >= LEAST_CELLS, total / np.maximum(cells, 1), 0).astype(np.float32)
 
 
-def _settled(masks: torch.Tensor) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-    """Mask logits (K, h, w), the nearest first -> labels, logits of which the owner's is the largest, and whose.
+def _single(masks: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
+    """(K,) bool: neither the same as a mask before it, nor a part of one; masks (K, h, w)."""
+    inside = (masks > 0).reshape(len(masks), -1)
+    area = np.count_nonzero(inside, axis=1)
+    crowded = inside[:, np.count_nonzero(inside, axis=0) > 1].astype(np.float32)
+    common = crowded @ crowded.T
+    same = common > DUPLICATE_IOU * (area[:, None] + area - common)
+    part = (common > PART * np.minimum(area[:, None], area)) & (class_id[:, None] == class_id)
+    same |= part & (np.abs(np.log(layer_m[:, None] / layer_m)) < np.log(PART_RATIO))
+    single = np.ones(len(masks), bool)
+    for k in range(len(masks)):
+        single[k + 1 :] &= ~(same[k, k + 1 :] & single[k])
+    return single
+
+
+def _settle(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mask logits (K, h, w), the nearest first -> labels (h, w), logits that agree with them, and whose those are.
 
     A pixel is of the mask that is surest of it, or of the nearest of those that claim it clearly. Masks of which next
     to nothing remains are left out.
     """
-    left = torch.arange(len(masks), device=masks.device)
-    while len(masks):
-        best, owner = masks.max(0)
-        labels = torch.where(best > 0, owner + 1, 0)
-        clear = masks > CLEAR_LOGIT
-        y, x = (clear.sum(0) > 1).nonzero(as_tuple=True)
-        nearest = clear[:, y, x].byte().cummax(0).values.sum(0)  # counts from the nearest clear one on
-        labels[y, x] = len(masks) - nearest.long() + 1
-        owned = torch.bincount(labels.flatten(), minlength=len(masks) + 1)[1:]
-        claimed = (masks > 0).sum((1, 2))
-        enough = (owned >= LEAST_CELLS) & (owned >= LEAST_SHARE * claimed)
+    kept, (h, w) = np.arange(len(masks)), masks.shape[1:]
+    while True:
+        flat = masks[kept].reshape(len(kept), h * w)
+        whose, pixel = np.divmod(np.flatnonzero(flat > 0), h * w)
+        logit, best, labels = flat[whose, pixel], np.zeros(h * w, np.float32), np.zeros(h * w, np.uint16)
+        np.maximum.at(best, pixel, logit)
+        surest = logit == best[pixel]
+        labels[pixel[surest]] = whose[surest] + 1
+        clear = logit > CLEAR_LOGIT
+        clear &= np.bincount(pixel[clear], minlength=h * w)[pixel] > 1
+        nearest_last = np.flatnonzero(clear)[::-1]
+        labels[pixel[nearest_last]] = whose[nearest_last] + 1
+        owned = np.bincount(labels, minlength=len(kept) + 1)[1:]
+        enough = owned >= np.maximum(LEAST_CELLS, LEAST_SHARE * np.bincount(whose, minlength=len(kept)))
         if enough.all():
-            evidence = masks.clone()
-            evidence[:, y, x] = torch.minimum(masks[:, y, x], -best[y, x])
-            evidence[labels[y, x] - 1, y, x] = best[y, x]
-            return labels.cpu().numpy().astype(np.uint16), evidence.cpu().numpy(), left
-        masks, left = masks[enough], left[enough]
-    return np.zeros(masks.shape[1:], np.uint16), np.zeros(masks.shape, np.float32), left
-
-
-def _places(guest: torch.Tensor, kept: torch.Tensor) -> np.ndarray:
-    """(K,) query numbers of guests as places among those kept, -1 for none and for those left out."""
-    same = guest[:, None] == kept
-    return torch.where(same.any(1), same.byte().argmax(1), -1).cpu().numpy() if len(kept) else np.empty(0, np.int64)
+            break
+        kept = kept[enough]
+    contested = pixel[clear]
+    flat[:, contested] = np.minimum(flat[:, contested], -best[contested])
+    flat[labels[contested] - 1, contested] = best[contested]
+    return labels.reshape(h, w), flat.reshape(-1, h, w), kept
 
 
 def from_segments(segments: list, size: tuple[int, int], output: tuple[int, int]) -> Seen:
