@@ -12,6 +12,7 @@ RANGES = {"all": (0.1, 80.0), "near": (0.1, 10.0)}  # metres of truth; near is t
 LOWER_IS_BETTER = ("rel", "sq_rel", "rms", "rms_log", "log10", "i_rms", "silog")
 HIGHER_IS_BETTER = ("sigma1", "sigma2", "sigma3", "coverage")
 MIN_DISPARITY = 1e-3
+BLOCK = 1 << 14  # pixels
 
 
 def depth_metrics(prediction_m: np.ndarray, truth_m: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
@@ -26,21 +27,31 @@ def depth_metrics(prediction_m: np.ndarray, truth_m: np.ndarray, mask: np.ndarra
 
 def metrics_of_parts(prediction_m: np.ndarray, truth_m: np.ndarray, parts: dict[str, np.ndarray]) -> dict[str, dict]:
     """depth_metrics() of each of a few parts of a frame, boolean masks that may overlap; each pixel is judged once."""
-    known, predicted = valid(truth_m).ravel(), valid(prediction_m).ravel()
-    code = np.zeros(known.size, np.intp)  # a bit a part: few kinds of pixels, whose sums are enough
-    for bit, mask in enumerate(parts.values()):
-        code += (mask.ravel() & known).view(np.uint8).astype(np.intp) << bit
-    kinds, both = 1 << len(parts), known & predicted
-    truth, prediction = (np.where(both, d.ravel(), 1).astype(np.float64) for d in (truth_m, prediction_m))
+    prediction_m, truth_m, *masks = (array.ravel() for array in (prediction_m, truth_m, *parts.values()))
+    levels, sums = 0, 0
+    for start in range(0, max(truth_m.size, 1), BLOCK):  # so much stays in the processor's cache
+        here = slice(start, start + BLOCK)
+        of_block = _sums(prediction_m[here], truth_m[here], [mask[here] for mask in masks])
+        levels, sums = levels + of_block[0], sums + of_block[1]
+    has = np.arange(1 << len(parts)) >> np.arange(len(parts))[:, None] & 1
+    return {name: _means(*row) for name, *row in zip(parts, has @ levels, has @ sums, strict=True)}
+
+
+def _sums(prediction_m: np.ndarray, truth_m: np.ndarray, masks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What _means() takes, (kinds, 5) and (kinds, 7): a kind of pixels is a set of parts, a bit each."""
+    known, kinds = valid(truth_m), 1 << len(masks)
+    kind = np.zeros(known.size, np.intp)
+    for bit, mask in enumerate(masks):
+        kind += (mask & known).view(np.uint8).astype(np.intp) << bit
+    both = known & valid(prediction_m)
+    truth, prediction = (np.where(both, depth, 1).astype(np.float64) for depth in (truth_m, prediction_m))
     difference, log_ratio = prediction - truth, np.log(prediction / truth)
     size, distance, squared = np.abs(difference), np.abs(log_ratio), difference**2
     level = sum((distance < power * np.log(1.25)).view(np.uint8) for power in (1, 2, 3)) + both.view(np.uint8)
-    levels = np.bincount(5 * code + level * both, minlength=5 * kinds).reshape(kinds, 5)
+    levels = np.bincount(5 * kind + level * both, minlength=5 * kinds).reshape(kinds, 5)
     inverse = squared / (prediction * truth) ** 2
     terms = (size / truth, squared / truth, squared, log_ratio**2, distance, inverse, log_ratio)
-    sums = np.stack([np.bincount(code, term, kinds) for term in terms], 1)  # without a prediction: no error, 0
-    has = np.arange(kinds) >> np.arange(len(parts))[:, None] & 1
-    return {name: _means(*row) for name, *row in zip(parts, has @ levels, has @ sums, strict=True)}
+    return levels, np.stack([np.bincount(kind, term, kinds) for term in terms], 1)  # no prediction: no error, 0
 
 
 def _means(levels: np.ndarray, sums: np.ndarray) -> dict[str, float]:
