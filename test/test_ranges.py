@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from instance_depth_ros.model.presets import PRESETS
-from instance_depth_ros.model.ranges import MIN_DEPTH_M, RangeDecoder, Ranges
+from instance_depth_ros.model.ranges import MIN_DEPTH_M, RangeBlock, RangeDecoder, Ranges
 
 PAPER = Ranges("uniform", 5, (0.01, 10.0))
 LOG = Ranges("log", 4, (0.5, 8.0))
@@ -70,3 +70,8 @@ def test_the_lens_reaches_the_cascade():
         torch.nn.init.normal_(level.confide[2].weight)
     short, long = (cascade(paths(), depth_m, torch.full((2,), focal))[0] for focal in (-1.0, 1.0))
     assert (short - long).abs().max() > 0.01
+
+
+def test_patches_are_a_strided_convolution():
+    block, x = RangeBlock(8, 4), torch.randn(2, 8, 13, 18, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(block._patches(x, (3, 4)), block.patches(x).flatten(2).transpose(1, 2))
