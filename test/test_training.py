@@ -2,28 +2,31 @@
 
 import json
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, lively
 
 from instance_depth_ros import config
-from instance_depth_ros.datasets.clips import Written
+from instance_depth_ros.datasets.clips import Written, _some
 from instance_depth_ros.datasets.sequence import SequenceWriter, camera_json
 from instance_depth_ros.estimator import Estimator
 from instance_depth_ros.frame import Frame
 from instance_depth_ros.geometry import Intrinsics, rays, unproject
 from instance_depth_ros.model import checkpoint
-from instance_depth_ros.model.preprocess import lens_planes
+from instance_depth_ros.model.preprocess import lens_planes, normalise
+from instance_depth_ros.model.temporal import Clip
 from instance_depth_ros.training import data
 from instance_depth_ros.training.data import Batches, colour_jitter, crop
 from instance_depth_ros.training.loop import Trainer
-from instance_depth_ros.training.phases import Phase, TrainConfig
+from instance_depth_ros.training.phases import Phase, TrainConfig, only
 
 LENS = replace(Intrinsics.from_fov(96, 72, 70), cy=30.0, fy=75.0)
 NORMAL, OFFSET_M = np.array([0.3, 0.4, 0.87]), 5.0
 FRAMES = 4
+FIGURES = {"sigma1", "rel", "recall", "layer_rel"}
 NETWORK = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(SMALL).items()}  # as a YAML file would
 REFINED = {"encoder": 1e-4, "depth": 1e-4, "occlusion": 1e-3}
 
@@ -123,42 +126,17 @@ def recipe(sequences, **changes) -> TrainConfig:
     return TrainConfig(**fields | changes)
 
 
-class Killed(Exception):
-    pass
-
-
 class Watched(Trainer):
-    """A trainer that keeps its losses and dies when told to."""
-
-    dies_at = None
+    """A trainer that keeps its losses."""
 
     def __init__(self, *args):
         self.curve = {}
         super().__init__(*args)
 
     def _train_step(self, batch, phase):
-        if self.step == self.dies_at:
-            raise Killed
         terms = super()._train_step(batch, phase)
         self.curve[self.step] = terms
         return terms
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_been(sequences, tmp_path):
-    whole = Watched(recipe(sequences), tmp_path / "whole", False)
-    whole.run()
-    first = Watched(recipe(sequences), tmp_path / "killed", False)
-    first.dies_at = 5
-    with pytest.raises(Killed):
-        first.run()
-    second = Watched(recipe(sequences), tmp_path / "killed", True)
-    assert second.step == 4  # the last save
-    second.run()
-    assert sorted(whole.curve) == list(range(6)) and sorted(second.curve) == [4, 5]
-    assert {**first.curve, **second.curve} == whole.curve
-    files = (tmp_path / "whole/little.safetensors", tmp_path / "killed/little.safetensors")
-    ours, theirs = (checkpoint.read(file)[0] for file in files)
-    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
 
 
 def test_training_lowers_the_loss_and_its_weights_run(sequences, tmp_path):
@@ -179,10 +157,69 @@ def test_training_lowers_the_loss_and_its_weights_run(sequences, tmp_path):
     assert estimate.depth_m.shape == (72, 96) and np.isfinite(estimate.depth_m).any()
 
 
-def test_time_matters_to_the_loss_of_a_clip(sequences, tmp_path):
+def moved(before: dict, after: dict) -> set[str]:
+    """The parts of which some tensor, be it a statistic, changed."""
+    homes = {"pretrained": "encoder", "head": "depth", "ranges": "depth"}
+    changed = {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
+    return {homes.get(name, name) for name in changed}
+
+
+def test_each_phase_trains_its_parts_and_leaves_the_others_as_they_are(sequences, tmp_path):
+    trainer = Trainer(recipe(sequences, validate_every=2), tmp_path / "run", False)
+    states = [{key: value.clone() for key, value in trainer.network.state_dict().items()}]
+    for phase, begin in zip(trainer.config.phases, (0, 2, 4), strict=True):
+        trainer._phase(phase, begin)
+        states.append({key: value.clone() for key, value in trainer.network.state_dict().items()})
+    trained = [moved(*pair) for pair in pairwise(states)]
+    assert trained == [{"encoder", "depth"}, {"instances"}, {"encoder", "depth", "occlusion"}]
+
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [set(row) - {"step"} for row in rows] == [{"sigma1", "rel"}, FIGURES, FIGURES]
+
+
+def test_the_losses_follow_from_what_trains(sequences, tmp_path):
     trainer = Watched(recipe(sequences), tmp_path / "run", False)
     trainer.run()
-    assert "temporal" not in trainer.curve[0] and trainer.curve[3]["temporal"] > 0
+    depth = {"silog", "absolute", "gradient", "confidence", "ranges"}
+    instances = {"label", "mask", "dice", "layer", "spread", "heat", "embedding"}
+    assert set(trainer.curve[0]) == depth and set(trainer.curve[2]) == instances
+    assert set(trainer.curve[4]) == depth | {"temporal", "object", "distance"}
+    assert all(np.isfinite(list(terms.values())).all() for terms in trainer.curve.values())
+    assert trainer.curve[4]["temporal"] > 0 and trainer.curve[4]["object"] > 0
+
+
+def test_nothing_is_kept_for_a_backward_pass_through_what_is_frozen(sequences):
+    network, batch = lively(), Batches(written(sequences), 1, 1, 2, (64, 64), (1.0, 1.0), 64.0, (0,))[0]
+    lens = batch["lens"][:, None].expand(-1, 2, -1, -1, -1)
+    wanted = {}
+    for phase in recipe(sequences).phases[1:]:
+        with only(phase, network):
+            seen = network.clip(normalise(batch["color"]), lens, Clip.causal(2))
+        wanted[phase.name] = (seen.depth.requires_grad, seen.instances.masks.requires_grad)
+    assert wanted == {"instances": (False, True), "refinement": (True, False)}
+
+
+def test_a_run_starts_with_what_fits(sequences, tmp_path, capsys):
+    first = Trainer(recipe(sequences), tmp_path / "first", False)
+    first._save()
+    fewer = recipe(sequences, start=str(tmp_path / "first/last.pt"), network=NETWORK | {"range_count": 5}, seed=6)
+    capsys.readouterr()
+    second = Trainer(fewer, tmp_path / "second", False)
+    assert "anew: ranges.levels" in (said := capsys.readouterr().out) and "head" not in said
+    ours, theirs = first.network.state_dict(), second.network.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours if not key.startswith("ranges."))
+    torch.save({"what": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="other.pth has no tensor of the 'tiny' network"):
+        Trainer(recipe(sequences, start=str(tmp_path / "other.pth")), tmp_path / "third", False)
+
+
+def test_strides_spread_the_frames_of_a_clip():
+    rng = np.random.default_rng(0)
+    drawn = [list(_some(16, 4, rng, (1, 6))) for _ in range(200)]
+    assert {frames[1] - frames[0] for frames in drawn} == {1, 2, 3, 4, 5}  # 6 would need 19 frames
+    assert all(np.ptp(np.diff(frames)) == 0 and 0 <= frames[0] and frames[-1] < 16 for frames in drawn)
+    assert {frames[0] for frames in drawn} == set(range(13)) and list(_some(16, 16, rng, (2, 6))) == list(range(16))
+    assert len(_some(3, 1, rng, (1, 6))) == 1
 
 
 def test_a_step_draws_the_same_whenever_it_is_asked(sequences):
@@ -202,6 +239,17 @@ def test_clips_shorter_than_a_phase_wants_are_named(sequences):
 
 
 def test_a_recipe_with_a_misspelt_word_names_file_and_word(tmp_path):
-    (tmp_path / "bad.yaml").write_text("name: x\nmodel: tiny\ndata: a\nvalidation: b\nsede: 1\nphases: []\n")
-    with pytest.raises(ValueError, match="bad.yaml.*sede"):
-        TrainConfig.read(tmp_path / "bad.yaml")
+    good = "name: x\nmodel: tiny\ndata: a\nvalidation: b\nseed: 1\n"
+    phase = "phases: [{name: p, steps: 1, batch: 1, frames: 1, size: [8, 8], zoom: [1, 1], rates: {RATES}}]\n"
+    for text, said in (
+        (good.replace("seed", "sede") + "phases: []", "sede"),
+        (good + "weights: {lense: 1}\nphases: []", "lense"),
+        (good + phase.replace("RATES", "encoders: 1"), "of encoder, depth, .* phase 'p' has encoders"),
+        (good + phase.replace("RATES", "depth: 0"), "phase 'p' trains nothing"),
+        (good + "layer_scale: feet\nphases: []", "layer_scale must be log or metres, got 'feet'"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(ValueError, match=f"bad.yaml.*{said}"):
+            TrainConfig.read(tmp_path / "bad.yaml")
+    with pytest.raises(ValueError, match="a model has no query"):
+        _ = recipe("data", network={"query": 3}).model_config

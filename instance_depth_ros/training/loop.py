@@ -177,7 +177,7 @@ class Trainer:
     def _predict(self, network: DepthNetwork, batch: dict[str, Tensor], context: Clip, phase: Phase) -> Prediction:
         images = normalise(batch["color"])
         lens = batch["lens"][:, None].expand(-1, images.shape[1], -1, -1, -1)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             return network.clip(images, lens, context, instances=phase.with_instances)
 
     @torch.no_grad()

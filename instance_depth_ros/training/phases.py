@@ -83,9 +83,10 @@ class TrainConfig:
     """What config/train/*.yaml holds. data: a folder of sequences, or live:sim-train; validation: a folder.
 
     model: a size of model/presets.py; network: what differs from it. start: weights to begin with, a shipped name, a
-    .safetensors or .pth file, or a run's last.pt. costs: of eq. 5 to 7, on `points` pixels. layer_scale: how depth
-    layers differ, 'log' or, as the paper, 'metres' in parts of max_depth_m. Instances of fewer pixels than least_pixels
-    at the output's size are ignored. teacher: weights that label the pictures and videos in the folder `unlabelled`.
+    .safetensors or .pth file, or a run's last.pt. precision: bf16 (mixed) or fp32. costs: of eq. 5 to 7, on `points`
+    pixels. layer_scale: how depth layers differ, 'log' or, as the paper, 'metres' in parts of max_depth_m. Instances of
+    fewer pixels than least_pixels at the output's size are ignored. teacher: weights that label the pictures and videos
+    in the folder `unlabelled`.
     """
 
     name: str
@@ -96,6 +97,7 @@ class TrainConfig:
     phases: tuple[Phase, ...]
     network: dict = field(default_factory=dict)
     start: str = ""
+    precision: str = "bf16"
     workers: int = 1
     weight_decay: float = 0.02
     average: float = 0.998
@@ -112,8 +114,9 @@ class TrainConfig:
     unlabelled: str = ""
 
     def __post_init__(self):
-        if self.layer_scale not in ("log", "metres"):
-            raise ValueError(f"layer_scale must be log or metres, got '{self.layer_scale}'")
+        for name, allowed in (("layer_scale", ("log", "metres")), ("precision", ("bf16", "fp32"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be {' or '.join(allowed)}, got '{getattr(self, name)}'")
         if any(phase.distilled for phase in self.phases) and not (self.teacher and self.unlabelled):
             raise ValueError("a phase that is distilled needs teacher: WEIGHTS and unlabelled: DIR")
 
