@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .motion import correct, expect, moved
 
-MASK_ROWS = 128  # overlaps are counted on masks of about this size
+MASK_ROWS = 64  # at least so many are left of masks where overlaps are counted
 KEPT_LOOK = 0.8  # of the embedding, at each sighting
 KEPT_BOX = 0.97  # of its extent, though less is seen
 HALF_SEEN = 0.3  # deviation of the middle as a share of the extent that is not seen
@@ -35,17 +35,18 @@ class Alike(NamedTuple):
 class Rules:
     """What counts for how much. The first six weigh evidence from 0, the same, to 1, another. Times in seconds."""
 
-    overlap: float = 1.0  # 1 - IoU of the masks; fades the longer a thing is lost
+    overlap: float = 1.0  # 1 - IoU of the masks; of what was not seen for overlap_s, soon the constant `unseen`
     look: float = 1.5  # embeddings, where there are any
-    place: float = 0.5
+    place: float = 1.0
     depth: float = 0.5
     kind: float = 0.5
     lost: float = 0.5  # what was seen just now is likelier
-    new: float = 0.5  # of a higher cost, a sighting is not taken for a thing
+    new: float = 0.6  # of a higher cost, a sighting is not taken for a thing
     strange: float = 0.8  # nor of another look, unless masks overlap
     gate: float = 4.0  # nor so many standard deviations away, unless masks overlap
     overlapping: float = 0.3  # IoU
     overlap_s: float = 0.5
+    unseen: float = 0.6
     duplicate: float = 0.6  # IoU with a more certain sighting
     part: float = 0.8  # share of a mask inside another of its class: begins nothing
     confirm_hits: int = 3
@@ -68,7 +69,7 @@ def row_type(size: tuple[int, int], length: int, classes: int) -> np.dtype:
         [
             ("id", "u4"), ("pixel", "u2"), ("hits", "i4"), ("first_ns", "i8"), ("lost_s", "f8"),
             ("votes", "f8", (classes,)), ("place", "f8", (3,)), ("speed", "f8", (3,)), ("doubt", "f8", (3, 3)),
-            ("noise", "f8", (3,)), ("box", "f8", (2,)), ("warp", "f8", (2, 3)), ("area", "f8"),
+            ("noise", "f8", (3,)), ("box", "f8", (2,)), ("warp", "f8", (2, 3)),
             ("look", "f4", (length,)), ("mask", "u1", size),
         ]
     )  # fmt: skip
@@ -110,22 +111,33 @@ def _inside(rows: np.ndarray) -> np.ndarray:
     return (within / rows["box"]).prod(-1)
 
 
-def masks_now(rows: np.ndarray, rules: Rules) -> np.ndarray:
-    """(N, h, w) uint8: masks where they are expected; empty for what was lost for long."""
-    masks = np.zeros_like(rows["mask"])
-    size = masks.shape[:0:-1]
-    for mask, row in zip(masks, rows, strict=True):
-        if row["lost_s"] < 4 * rules.overlap_s:
-            cv2.warpAffine(row["mask"], row["warp"], size, dst=mask, flags=cv2.INTER_NEAREST)
-    return masks
+def coarse(masks: np.ndarray) -> np.ndarray:
+    """(N, h, w) masks -> (N, n) float32 of a grid of their pixels: enough to tell how they overlap."""
+    step = _step(masks)
+    masks = masks[:, ::step, ::step]
+    return masks.reshape(len(masks), masks.shape[1] * masks.shape[2]).astype(np.float32)
 
 
-def shared_px(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, M) pixels that (N, h, w) and (M, h, w) masks have in common, counted on a grid when they are large."""
-    step = max(1, masks.shape[1] // MASK_ROWS)
-    coarse = [part[:, ::step, ::step].astype(np.float32) for part in (masks, others)]
-    a, b = (part.reshape(len(part), part[0].size if len(part) else 0) for part in coarse)
-    return step**2 * (a @ b.T) if len(a) and len(b) else np.zeros((len(a), len(b)), np.float32)
+def coarse_now(rows: np.ndarray, rules: Rules) -> np.ndarray:
+    """(N, n) as of coarse(): masks where they are expected; empty for what was lost for long."""
+    step = _step(rows["mask"])
+    before = rows["mask"][:, ::step, ::step]
+    now = np.zeros(before.shape, np.uint8)
+    warps = rows["warp"] / ((1, 1, step), (1, 1, step))
+    for index in np.flatnonzero(rows["lost_s"] < 4 * rules.overlap_s):
+        mask = np.ascontiguousarray(before[index])
+        cv2.warpAffine(mask, warps[index], mask.shape[::-1], dst=now[index], flags=cv2.INTER_NEAREST)
+    return now.reshape(len(now), now.shape[1] * now.shape[2]).astype(np.float32)
+
+
+def _step(masks: np.ndarray) -> int:
+    return max(1, masks.shape[1] // MASK_ROWS)
+
+
+def iou(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, M) of coarse masks."""
+    shared = masks @ others.T
+    return shared / np.maximum(masks.sum(-1)[:, None] + others.sum(-1) - shared, 1)
 
 
 def likeness(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -150,7 +162,7 @@ def cost(
     votes = rows["votes"] / rows["votes"].sum(-1, keepdims=True)
     fresh = np.exp(-rows["lost_s"] / rules.overlap_s)[:, None]
     evidence = (
-        (rules.overlap * fresh, 1 - overlap),
+        (rules.overlap, fresh * (1 - overlap) + (1 - fresh) * rules.unseen),
         (rules.look * clear, strange),
         (rules.place, place),
         (rules.depth, depth),
@@ -195,8 +207,7 @@ def _noise(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def seen_again(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Things, each after the sighting beside it."""
-    rows = rows.copy()
+    """Things after the sightings beside them; the rows given are changed."""
     rows["place"], rows["speed"], rows["doubt"] = correct(
         rows["place"], rows["speed"], rows["doubt"], seen["place"], _noise(rows, seen)
     )
@@ -205,6 +216,6 @@ def seen_again(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
     rows["votes"] += seen["votes"]
     rows["hits"] += 1
     rows["box"] = np.maximum(KEPT_BOX * rows["box"], seen["box"])
-    for name in ("lost_s", "noise", "warp", "area", "mask"):
+    for name in ("lost_s", "noise", "warp", "mask"):
         rows[name] = seen[name]
     return rows

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 
 from . import association
@@ -22,7 +23,7 @@ PIXELS = 65535
 RESERVED_NS = 600 * 10**9  # a pixel value is not given again for so long
 UNKNOWN_DEPTH_M, UNKNOWN_DEPTH_VARIANCE = 3.0, 100.0  # of log of metres
 LEAST_RELATIVE_SIGMA = 0.05  # of depth
-SURE_OVERLAP = 0.5  # IoU of masks that are of the same thing, whatever it looks like
+SURE_OVERLAP = 0.5  # IoU of masks that surely are of the same thing
 RULES = Rules()
 
 
@@ -114,9 +115,9 @@ def track(
     tracks = tracks.keep((rows["id"] == 0) | (rows["lost_s"] <= rules.memory_s))
     rows = tracks.rows
 
-    among = association.shared_px(seen["mask"], seen["mask"])
-    single = _single(_iou(among, seen["area"], seen["area"]), scores, rules) & (seen["area"] > 0)
-    overlap = _iou(association.shared_px(association.masks_now(rows, rules), seen["mask"]), rows["area"], seen["area"])
+    masks = association.coarse(seen["mask"])
+    single = _single(association.iou(masks, masks), scores, rules) & (seen["box"] > 0).all(-1)
+    overlap = association.iou(association.coarse_now(rows, rules), masks)
     look = association.likeness(rows, seen)
     costs = association.cost(rows, seen, overlap, look, tracks.alike, rules)
     costs[:, ~single] = np.inf
@@ -125,7 +126,7 @@ def track(
     alike = association.learn(tracks.alike, look[of_row, of_sighting][sure], seen[single])
     rows[of_row] = association.seen_again(rows[of_row], seen[of_sighting])
 
-    begin = _begin(among, seen, scores, single, of_sighting, settings.instance_threshold, rules)
+    begin = _begin(masks, seen, scores, single, of_sighting, settings.instance_threshold, rules)
     where = np.full(len(seen), -1)
     where[of_sighting], where[begin] = of_row, len(rows) + np.arange(len(begin))
     tracks = replace(tracks, rows=np.concatenate([rows, seen[begin]]), alike=alike)
@@ -145,15 +146,14 @@ def _rows(sightings: Sequence[Sighting], like: np.dtype, stamp_ns: int, rules: R
     rows = np.zeros(len(sightings), association.row_type(size, length, len(CLASSES)))
     rows["first_ns"], rows["hits"] = stamp_ns, 1
     rows["warp"] = np.eye(2, 3)
-    rows["mask"] = [one.mask for one in sightings]
+    for mask, one in zip(rows["mask"], sightings, strict=True):
+        mask[:] = one.mask
     rows["look"] = [one.embedding for one in sightings]
-    rows["area"] = np.count_nonzero(rows["mask"], axis=(1, 2))
     scores = np.array([one.score for one in sightings], np.float64)
     rows["votes"][np.arange(len(rows)), [one.class_id for one in sightings]] = np.maximum(scores, 1e-3)
-    low, high = zip(*(_ends(rows["mask"].any(axis)) for axis in (1, 2)), strict=True)
-    low, high = np.stack(low, -1), np.stack(high, -1)
-    rows["box"] = high - low + 1
-    rows["place"][:, :2] = (low + high) / 2
+    boxes = np.array([cv2.boundingRect(mask) for mask in rows["mask"]])
+    rows["box"] = boxes[:, 2:]
+    rows["place"][:, :2] = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
     depth_m = np.array([one.depth_m for one in sightings], np.float64)
     sigma_m = np.array([one.sigma_m for one in sightings], np.float64)
     known = np.isfinite(depth_m) & (depth_m > 0)
@@ -166,15 +166,6 @@ def _rows(sightings: Sequence[Sighting], like: np.dtype, stamp_ns: int, rules: R
     return rows, scores
 
 
-def _ends(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last True of each row of (M, n)."""
-    return some.argmax(-1), some.shape[-1] - 1 - some[:, ::-1].argmax(-1)
-
-
-def _iou(shared: np.ndarray, areas: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return shared / np.maximum(areas[:, None] + others - shared, 1)
-
-
 def _single(iou: np.ndarray, scores: np.ndarray, rules: Rules) -> np.ndarray:
     """(M,) bool: no more certain sighting has nearly the same mask."""
     single = np.zeros(len(scores), bool)
@@ -184,13 +175,13 @@ def _single(iou: np.ndarray, scores: np.ndarray, rules: Rules) -> np.ndarray:
 
 
 def _begin(
-    among: np.ndarray, seen: np.ndarray, scores: np.ndarray, single: np.ndarray, known: np.ndarray, threshold: float,
+    masks: np.ndarray, seen: np.ndarray, scores: np.ndarray, single: np.ndarray, known: np.ndarray, threshold: float,
     rules: Rules,
 ) -> np.ndarray:  # fmt: skip
     """Indices of sightings that are something new: certain enough, and no part of another one of the same class."""
     taken, kind = np.zeros(len(seen), bool), seen["votes"].argmax(-1)
     taken[known] = True
-    inside = among > rules.part * seen["area"][:, None]
+    inside = masks @ masks.T >= rules.part * np.maximum(masks.sum(-1)[:, None], 1)
     begin = []
     for index in np.argsort(-scores, kind="stable"):
         if taken[index] or not single[index] or scores[index] < threshold:
