@@ -111,11 +111,12 @@ def _shared(labels: np.ndarray) -> np.ndarray:
 
 
 def invented_share(depth_m: np.ndarray, ids: np.ndarray) -> float:
-    """Share of border pixels whose depth belongs to neither side; NaN without any.
+    """Share of border pixels whose depth belongs to neither side but lies between them; NaN without border pixels.
 
-    A border pixel is of one instance and within 2 px (a square of 5) of another one. It is invented where its depth is
-    farther than 5 % from the depth inside both: at the nearest pixel of each whose square of 9 bears one id, or, for
-    instances without such a pixel, their median. depth_m: (H, W), NaN is not judged; ids: (H, W) uint16, 0 background.
+    A border pixel is of one instance and within 2 px (a square of 5) of another one. Its depth is invented where it
+    lies between the depth inside of both, and is farther than 5 % from each: inside is the nearest pixel whose square
+    of 9 bears one id; instances without one count with their median. depth_m: (H, W), NaN is not judged; ids: (H, W)
+    uint16, 0 background.
     """
     other = _another(ids)
     y, x = np.nonzero((other > 0) & (ids > 0) & np.isfinite(depth_m))
@@ -123,13 +124,15 @@ def invented_share(depth_m: np.ndarray, ids: np.ndarray) -> float:
         return float("nan")
     mine, other, depth = ids[y, x], other[y, x], depth_m[y, x]
     inside = _inside(ids, 2 * INSIDE_PX + 1) & np.isfinite(depth_m)
-    off = np.full((2, len(y)), np.inf)
+    sides_m = np.full((2, len(y)), np.nan)
     for number in np.unique(np.concatenate([mine, other])):
-        reference = _inside_depth(depth_m, ids == number, inside)
-        for side, whose in enumerate((mine, other)):
+        inside_m = _inside_depth(depth_m, ids == number, inside)
+        for side_m, whose in zip(sides_m, (mine, other), strict=True):
             at = whose == number
-            off[side, at] = np.abs(depth[at] / reference[y[at], x[at]] - 1)
-    return float((off.min(0) > INVENTED).mean())
+            side_m[at] = inside_m[y[at], x[at]]
+    off = np.abs(depth / sides_m - 1).min(0)
+    between = (depth > sides_m.min(0)) & (depth < sides_m.max(0))
+    return float((between & (off > INVENTED)).mean())
 
 
 def _another(ids: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from . import borders, config, ground, sightings
+from .describe import describe
 from .engine import Engine
-from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame, Instance
-from .geometry import Intrinsics, rays, valid
+from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
+from .geometry import Intrinsics, valid
 from .model import checkpoint
 from .model.memory import Memory
 from .model.network import Prediction
@@ -52,7 +53,7 @@ class State:
 
     def renewed(self) -> State:
         """A new state in which no identity is given that this one has given."""
-        return State(tracks=self.tracks.reset(self.stamp_ns))
+        return State(tracks=self.tracks.reset(self.stamp_ns), stamp_ns=self.stamp_ns)
 
 
 class Estimator:
@@ -129,7 +130,7 @@ class Estimator:
             depth_m, confidence = self._read(says)
             seen = self._see(says, depth_m, given)
             if seen is not None:
-                seen, confidence = self._grounded(seen, depth_m, confidence, intrinsics)
+                seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
         with timed(timings, "track"):
             identities = self._identify(frame, image, seen, state, intrinsics)
         with timed(timings, "upsample"):
@@ -138,7 +139,9 @@ class Estimator:
         with timed(timings, "finish"):
             estimate = self._estimate(frame, intrinsics, full, confidence, reset)
             if seen is not None:
-                estimate = self._tell(estimate, seen, labels, identities)
+                pixels = np.array([0, *(identity.pixel if identity else 0 for identity in identities)], np.uint16)
+                told = describe(seen, labels, identities, estimate.depth_m, intrinsics)
+                estimate = replace(estimate, ids=pixels[labels], instances=told)
         return replace(estimate, detail_px=frame.size[0] / depth_m.shape[0], timings_ms=timings), state
 
     def _follow(self, frame: Frame, state: State | None) -> tuple[State, str]:
@@ -153,13 +156,15 @@ class Estimator:
         if reason:
             state.grey = state.world_from_camera = None
             # what was seen before a gap may be there still: tracks age by time
-            if reason != "gap":
+            if reason not in ("start", "gap"):
                 state.tracks = state.tracks.reset(state.stamp_ns)
         state.stamp_ns, state.size, state.thumbnail = frame.stamp_ns, frame.size, view
         return state, reason
 
     def _break(self, frame: Frame, view: np.ndarray, state: State) -> str:
         """Why this frame does not continue the stream, '' if it does."""
+        if state.thumbnail is None:
+            return "start"
         gap_s = (frame.stamp_ns - state.stamp_ns) / 1e9
         if frame.size != state.size:
             return "size changed"
@@ -221,19 +226,6 @@ class Estimator:
         seen = sightings.from_network(says.instances, self.settings.instance_threshold)
         return seen if self.settings.rectify else sightings.with_layers(seen, depth_m)
 
-    def _grounded(
-        self, seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics
-    ) -> tuple[Seen, np.ndarray]:
-        """Less sure of what disagrees with the ground at its feet."""
-        ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
-        plane = ground.fit(depth_m, seen.labels, ray) if len(seen) else None
-        if plane is None:
-            return seen, confidence
-        factor, sigma_m = ground.agreement(plane, depth_m, seen.labels, ray, seen.class_id, seen.depth_m, seen.sigma_m)
-        if (factor < 1).any():
-            confidence = (confidence * np.append(np.float32(1), factor)[seen.labels]).astype(np.uint8)
-        return replace(seen, score=seen.score * factor, sigma_m=sigma_m), confidence
-
     def _identify(
         self, frame: Frame, image: torch.Tensor, seen: Seen | None, state: State, intrinsics: Intrinsics
     ) -> list[Identity | None]:
@@ -290,32 +282,6 @@ class Estimator:
         for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
             np.copyto(array, nothing, where=bad)
         return Estimate(frame.stamp_ns, frame.frame_id, intrinsics, raw, confidence, source, reset=reset)
-
-    def _tell(self, estimate: Estimate, seen: Seen, labels: np.ndarray, identities: list[Identity | None]) -> Estimate:
-        """The estimate with its id image and the instances that are confirmed."""
-        pixels = np.array([0, *(identity.pixel if identity else 0 for identity in identities)], np.uint16)
-        visible, front = sightings.hiding(seen)
-        center_m, size_m = sightings.extents(estimate.depth_m, labels, len(seen), estimate.intrinsics)
-        boxes = sightings.boxes_px(labels, len(seen))
-        instances = tuple(
-            Instance(
-                id=identity.id,
-                pixel=identity.pixel,
-                class_id=identity.class_id,
-                score=float(seen.score[k]),
-                depth_m=float(seen.depth_m[k]),
-                sigma_m=float(seen.sigma_m[k]),
-                visible=float(visible[k]),
-                hidden_by=identities[front[k]].id if front[k] >= 0 and identities[front[k]] else 0,
-                age_s=identity.age_s,
-                box_px=boxes[k],
-                center_m=tuple(center_m[k].tolist()),
-                size_m=tuple(size_m[k].tolist()),
-            )
-            for k, identity in enumerate(identities)
-            if identity and boxes[k]
-        )
-        return replace(estimate, ids=pixels[labels], instances=instances)
 
 
 def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

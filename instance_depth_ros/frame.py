@@ -65,8 +65,9 @@ class Instance:
     id: 32 bit, lasting, of confirmed tracks only. pixel: its value in Estimate.ids, 1..65535. class_id: its place in
     config.CLASSES. depth_m, sigma_m: depth layer (mean depth of what is visible) and its standard deviation.
     visible: share of it that is not hidden, 0..1. hidden_by: id of the instance in front of it, 0 none.
-    box_px: x, y, width, height in the picture. center_m: median x, y, z of its visible points in the optical frame;
-    size_m: their extent from 5 to 95 %; both NaN where none of its depth is valid.
+    age_s: since it was first seen, 0 with ids from elsewhere. box_px: x, y, width, height in the picture.
+    center_m: median x, y, z of its visible points in the optical frame; size_m: their extent from 5 to 95 %; both from
+    box_px and depth_m where none of those points has a depth.
     """
 
     id: int

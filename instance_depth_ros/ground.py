@@ -6,13 +6,15 @@ camera's height above it. Nothing here knows where down is but that the camera i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import find_objects
 
 from .config import CLASSES
-from .geometry import valid
+from .geometry import Intrinsics, rays, valid
+from .sightings import Seen
 
 STANDING = [CLASSES.index(name) for name in ("person", "animal", "vehicle")]  # balls fly, rackets are held
 STEP, DRAWS, ROUNDS = 3, 48, 2  # every STEP-th cell, hypotheses, fits to the points that agree
@@ -32,6 +34,18 @@ class Ground(NamedTuple):
 
     plane: np.ndarray
     spread: float
+
+
+def doubted(seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics) -> tuple[Seen, np.ndarray]:
+    """Less score, less confidence (h, w) uint8 and more sigma_m where depth_m (h, w) disagrees with the ground."""
+    ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
+    ground = fit(depth_m, seen.labels, ray) if len(seen) else None
+    if ground is None:
+        return seen, confidence
+    factor, sigma_m = agreement(ground, depth_m, seen.labels, ray, seen.class_id, seen.depth_m, seen.sigma_m)
+    if (factor < 1).any():
+        confidence = (confidence * np.append(np.float32(1), factor)[seen.labels]).astype(np.uint8)
+    return replace(seen, score=seen.score * factor, sigma_m=sigma_m), confidence
 
 
 def fit(depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray) -> Ground | None:

@@ -13,7 +13,6 @@ import torch
 from scipy.ndimage import find_objects
 
 from .config import CLASSES
-from .geometry import Intrinsics, rays, valid
 from .model.instances import Instances
 from .tracking import Sighting
 
@@ -23,7 +22,6 @@ PART, PART_RATIO = 0.8, 1.1  # so much of a mask inside one of its class, at dep
 LEAST_CELLS, LEAST_SHARE = 3, 0.05  # what remains of a mask, in cells and of what it claimed
 UNKNOWN_SPREAD = 0.1  # relative error of a layer that nobody has an opinion of
 GIVEN_LOGIT = 8.0  # of masks from elsewhere
-POINTS_ACROSS = 160  # of a picture, of which centres and sizes are taken
 
 
 @dataclass(frozen=True)
@@ -237,57 +235,3 @@ def layers(depth_m: np.ndarray, seen: Seen) -> np.ndarray:
     cells = np.bincount(flat, minlength=len(seen) + 1)[1:]
     total = np.bincount(flat, depth_m.reshape(-1), minlength=len(seen) + 1)[1:]
     return np.divide(total, cells, out=np.full(len(seen), np.nan), where=cells > 0).astype(np.float32)
-
-
-def hiding(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) the share of each that can be seen, and (K,) who is in front of it, -1 nobody.
-
-    Nobody sees what is hidden: taken is the share of the box around the visible part that nearer instances which touch
-    it do not cover. In front is the network's guest where that is nearer, else who covers most.
-    """
-    visible, front = np.ones(len(seen), np.float32), np.full(len(seen), -1)
-    square = np.ones((3, 3), np.uint8)
-    for k, box in enumerate(find_objects(seen.labels, len(seen))):
-        if box is None:
-            continue
-        box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
-        labels = seen.labels[box]
-        beside = cv2.dilate((labels == k + 1).view(np.uint8), square).view(bool)
-        touching = np.bincount(labels[beside], minlength=len(seen) + 1)[1:] > 0
-        covered = np.bincount(labels.reshape(-1), minlength=len(seen) + 1)[1:]
-        covered = np.where(touching & (seen.depth_m < seen.depth_m[k]), covered, 0)
-        visible[k] = 1 - covered.sum() / labels.size
-        guest = seen.guest[k]
-        if guest >= 0 and seen.depth_m[guest] < seen.depth_m[k]:
-            front[k] = guest
-        elif covered.any():
-            front[k] = covered.argmax()
-    return visible, front
-
-
-def boxes_px(full: np.ndarray, count: int) -> list[tuple[int, int, int, int] | None]:
-    """x, y, width, height of each label in (H, W); None where it has no pixel."""
-    found = find_objects(full, count)
-    return [
-        box and (box[1].start, box[0].start, box[1].stop - box[1].start, box[0].stop - box[0].start) for box in found
-    ]
-
-
-def extents(depth_m: np.ndarray, full: np.ndarray, count: int, intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
-    """(K, 3) median and (K, 3) extent from 5 to 95 % of each label's points in the optical frame; NaN without any."""
-    stride = max(1, round(full.shape[1] / POINTS_ACROSS))
-    z, ray, whose = depth_m[::stride, ::stride], rays(intrinsics, stride), full[::stride, ::stride]
-    known = np.flatnonzero((whose > 0) & valid(z) & np.isfinite(ray[..., 0]))
-    whose, z, ray = whose.reshape(-1)[known], z.reshape(-1)[known], ray.reshape(-1, 2)[known]
-    points = np.column_stack([ray * z[:, None], z])
-    number = np.bincount(whose, minlength=count + 1)[1:]
-    start = np.cumsum(number) - number
-    low, middle, high = (
-        np.where(number > 0, start + np.rint(share * (number - 1)).astype(int), 0) for share in (0.05, 0.5, 0.95)
-    )
-    center, size = np.full((2, count, 3), np.nan)
-    for axis in range(3):
-        values = np.append(points[np.lexsort((points[:, axis], whose)), axis], np.nan)
-        center[:, axis] = np.where(number > 0, values[middle], np.nan)
-        size[:, axis] = np.where(number > 0, values[high] - values[low], np.nan)
-    return center, size
