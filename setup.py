@@ -39,7 +39,9 @@ setup(
         "video": ["av"],
         "hf": ["transformers>=5.9", "torchvision"],
         "datasets": ["h5py", "scipy"],
-        "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "scipy"],
+        # and `pip install --no-deps trackeval`, which asks for a second OpenCV and uses none
+        "evaluation": ["pycocotools", "tabulate"],
+        "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "scipy", "pycocotools", "tabulate"],
     },
     entry_points={
         "console_scripts": [

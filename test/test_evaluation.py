@@ -120,6 +120,8 @@ def test_training_mean_is_made_of_the_training_clips(tmp_path, monkeypatch):
 
 
 def test_eval_writes_figures_and_pictures_of_the_held_out_scenes(tmp_path):
+    pytest.importorskip("pycocotools")
+    pytest.importorskip("trackeval.metrics")
     try:
         from instance_depth_ros.simulation import scene  # noqa: F401
     except RuntimeError as error:

@@ -12,6 +12,8 @@ from instance_depth_ros.evaluation import evaluate
 from instance_depth_ros.frame import Estimate, Instance
 from instance_depth_ros.geometry import Intrinsics
 
+pytest.importorskip("pycocotools")
+pytest.importorskip("trackeval.metrics")
 SIZE = (96, 128)
 LENS = Intrinsics.from_fov(SIZE[1], SIZE[0], 60)
 WALL_M, PERSON_M, BALL_M = 8.0, 5.0, 2.5

@@ -22,6 +22,7 @@ PYTHONS = ("python3", "python3.12", "python3.11", "python3.13", "python3.10")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 GL_PACKAGES = {"EGL": "libegl1", "GL": "libgl1"}
 BESIDE_ROS = "beside-ros.txt"
+TRACKEVAL = "trackeval==1.3.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -107,6 +108,7 @@ def installs(venv, ros, torch):
     steps = [("the other wheels", [*pip, *(word for file in files for word in ("-r", file))])]
     if torch:
         steps.insert(0, (f"{torch[0]} (choose another build with TORCH=...)", [*pip, "-c", files[0], *torch]))
+    steps.append(("TrackEval, without the second OpenCV that it asks for", [*pip, "--no-deps", TRACKEVAL]))
     if sourced:
         viewer = [line for line in requirements(ros)[0].read_text().splitlines() if line.startswith("rerun-sdk")]
         steps.append(("the viewer, which runs on NumPy 1 but asks for 2", [*pip, "--no-deps", *viewer]))

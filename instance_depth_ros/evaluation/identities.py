@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -35,18 +36,13 @@ class Identities:
     """
 
     def __init__(self):
-        try:
-            from trackeval.metrics import CLEAR, HOTA, Identity
-        except ImportError:
-            raise RuntimeError(
-                "IDF1 and HOTA need TrackEval: pip install scipy tabulate && pip install --no-deps trackeval"
-            ) from None
-        quiet = {"PRINT_CONFIG": False}
-        self._metrics = HOTA(), Identity(quiet), CLEAR(quiet)
+        self._metrics = None
         self._frames, self._sights, self._stamps_s = defaultdict(list), defaultdict(list), defaultdict(list)
+        self._hidden_known = defaultdict(bool)
 
     def add(self, clip: str, stamp_s: float, rows: list[dict], overlap: Overlap, size: tuple[int, int]) -> None:
         """The next frame, of (H, W) size, of a clip. rows: its line in frames.jsonl, with the hidden where known."""
+        self._metrics = self._metrics or _metrics()  # what is missing is said at the first frame
         judged = overlap.judged
         nothing = overlap.small & (overlap.iou.max(0, initial=0) <= SAME_IOU)
         kept = ~(overlap.of_found[~judged] > MOSTLY).any(0) & ~nothing
@@ -56,6 +52,7 @@ class Identities:
         same = {row["id"]: instance.id for row, instance in overlap.same}
         self._sights[clip].append({row["id"]: _sight(row, same.get(row["id"]), size) for row in rows})
         self._stamps_s[clip].append(stamp_s)
+        self._hidden_known[clip] |= any(row.get("visible") is not None for row in rows)
 
     def result(self) -> dict:
         """Figures by the names FIGURES, of all clips; None where there is no true instance.
@@ -80,11 +77,22 @@ class Identities:
         """Of each full occlusion of about so many seconds, whether the identity lasted."""
         kept = {about: [] for about in OCCLUSIONS_S}
         for name, sights in self._sights.items():
-            for duration_s, came_back in occlusions(sights, self._stamps_s[name]):
+            for duration_s, came_back in occlusions(sights, self._stamps_s[name], self._hidden_known[name]):
                 for about, (least, most) in OCCLUSIONS_S.items():
                     if least <= duration_s < most:
                         kept[about].append(came_back)
         return kept
+
+
+def _metrics() -> tuple:
+    try:
+        from trackeval.metrics import CLEAR, HOTA, Identity
+    except ImportError:
+        raise RuntimeError(
+            "IDF1 and HOTA need TrackEval: pip install tabulate && pip install --no-deps trackeval"
+        ) from None
+    quiet = {"PRINT_CONFIG": False}
+    return HOTA(), Identity(quiet), CLEAR(quiet)
 
 
 def _numbered(frames: list[tuple[list, list, np.ndarray]]) -> dict:
@@ -112,16 +120,15 @@ def _sight(row: dict, same: int | None, size: tuple[int, int]) -> Sight:
     return Sight("seen" if row["area"] >= small_px(size) else "between", same, at_border)
 
 
-def occlusions(sights: list[dict[int, Sight]], stamps_s: list[float]) -> list[tuple[float, bool]]:
+def occlusions(sights: list[dict[int, Sight]], stamps_s: list[float], hidden_known: bool) -> list[tuple[float, bool]]:
     """(seconds, whether it came back with its id) of each full occlusion of an instance that had an id before it.
 
-    sights: a dict a frame, true id -> Sight. An occlusion lies between two frames in which it is seen, and it never
-    left the picture: where nothing is known of hidden instances, the border of the picture is far from both. It must be
-    seen in most frames of the AROUND_S after it; who has no id in that time did not come back.
+    sights: a dict a frame, true id -> Sight; hidden_known: those hidden in the picture are among them. An occlusion
+    lies between two frames in which it is seen, and it never left the picture; where the hidden are not known, both are
+    away from the picture's border. It must be seen in most frames of the AROUND_S after it; who has no id then did not
+    come back.
     """
-    hidden_known = any(sight.state == "hidden" for frame in sights for sight in frame.values())
-    absent = Sight("out" if hidden_known else "hidden", None, False)
-    found = []
+    absent, found = Sight("out" if hidden_known else "hidden", None, False), []
     for who in sorted({who for frame in sights for who in frame}):
         story = [frame.get(who, absent) for frame in sights]
         seen = [n for n, sight in enumerate(story) if sight.state == "seen"]
@@ -130,11 +137,10 @@ def occlusions(sights: list[dict[int, Sight]], stamps_s: list[float]) -> list[tu
             at_border = story[last].at_border or story[first].at_border
             if "hidden" not in gap or "out" in gap or (at_border and not hidden_known):
                 continue
-            begin = last + 1 + gap.index("hidden")
-            end = first - gap[::-1].index("hidden")
-            before = [s.same for s, t in zip(story, stamps_s, strict=True) if -AROUND_S <= t - stamps_s[begin] < 0]
-            after = [s for s, t in zip(story, stamps_s, strict=True) if 0 <= t - stamps_s[first] < AROUND_S]
-            had = next((same for same in reversed(before) if same is not None), None)
+            begin, end = last + 1 + gap.index("hidden"), first - gap[::-1].index("hidden")
+            before = story[bisect_left(stamps_s, stamps_s[begin] - AROUND_S) : begin]
+            after = story[first : bisect_left(stamps_s, stamps_s[first] + AROUND_S)]
+            had = next((sight.same for sight in reversed(before) if sight.same is not None), None)
             has = next((sight.same for sight in after if sight.same is not None), None)
             if had is not None and sum(sight.state == "seen" for sight in after) > len(after) / 2:
                 found.append((stamps_s[end] - stamps_s[begin], has == had))

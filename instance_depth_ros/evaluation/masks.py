@@ -23,11 +23,6 @@ class MaskPrecision:
     """
 
     def __init__(self):
-        try:
-            from pycocotools import mask
-        except ImportError:
-            raise RuntimeError("AP needs pycocotools: pip install 'instance_depth_ros[evaluation]'") from None
-        self._coco = mask
         self._images, self._truths, self._found = [], [], []
         self._visible: list[float | None] = []
         self._small_px = 0.0
@@ -39,32 +34,12 @@ class MaskPrecision:
         self._images.append({"id": image, "height": height, "width": width})
         self._small_px = small_px(ids.shape)
         rows = [row for row in rows if row["area"]]
-        for row, mask in zip(rows, self._masks(ids, [row["id"] for row in rows]), strict=True):
-            self._truths.append(self._one(self._truths, image, mask, CLASSES.index(row["class"])))
+        for row, mask in zip(rows, _masks(ids, [row["id"] for row in rows]), strict=True):
+            self._truths.append(_one(self._truths, image, mask, CLASSES.index(row["class"])))
             self._visible.append(row.get("visible"))
-        found = self._masks(estimate.ids, [instance.pixel for instance in estimate.instances])
+        found = _masks(estimate.ids, [instance.pixel for instance in estimate.instances])
         for instance, mask in zip(estimate.instances, found, strict=True):
-            self._found.append(self._one(self._found, image, mask, instance.class_id) | {"score": instance.score})
-
-    def _masks(self, ids: np.ndarray, numbers: list[int]) -> list[dict]:
-        if not numbers:
-            return []
-        # columns first, as its codes run
-        stack = np.empty((*ids.shape, len(numbers)), np.uint8, order="F")
-        for place, number in enumerate(numbers):
-            np.equal(ids, number, out=stack[..., place].view(bool))
-        return self._coco.encode(stack)
-
-    def _one(self, before: list, image: int, mask: dict, class_id: int) -> dict:
-        area = float(self._coco.area(mask))
-        return {
-            "id": len(before) + 1,
-            "image_id": image,
-            "category_id": class_id,
-            "segmentation": mask,
-            "area": area,
-            "iscrowd": 0,
-        }
+            self._found.append(_one(self._found, image, mask, instance.class_id) | {"score": instance.score})
 
     def result(self) -> dict:
         """Figures by the names FIGURES; None where there is no true instance."""
@@ -105,3 +80,21 @@ def _mean(precision: np.ndarray) -> float | None:
     """-1 stands where there is nothing to find."""
     known = precision[precision > -1]
     return float(known.mean()) if known.size else None
+
+
+def _masks(ids: np.ndarray, numbers: list[int]) -> list[dict]:
+    """What is known of each of these numbers in (H, W) ids, as COCO has it: its code and area."""
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise RuntimeError("AP needs pycocotools: pip install 'instance_depth_ros[evaluation]'") from None
+    # columns first, as its codes run
+    stack = np.empty((*ids.shape, len(numbers)), np.uint8, order="F")
+    for place, number in enumerate(numbers):
+        np.equal(ids, number, out=stack[..., place].view(bool))
+    codes = mask.encode(stack) if numbers else []
+    return [{"segmentation": code, "area": float(mask.area(code)), "iscrowd": 0} for code in codes]
+
+
+def _one(before: list, image: int, mask: dict, class_id: int) -> dict:
+    return mask | {"id": len(before) + 1, "image_id": image, "category_id": class_id}
