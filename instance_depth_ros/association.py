@@ -46,7 +46,7 @@ class Rules:
     gate: float = 4.0  # nor so many standard deviations away, unless masks overlap
     overlapping: float = 0.3  # IoU
     overlap_s: float = 0.5
-    unseen: float = 0.6
+    unseen: float = 0.8
     duplicate: float = 0.6  # IoU with a more certain sighting
     part: float = 0.8  # share of a mask inside another of its class: begins nothing
     confirm_hits: int = 3
