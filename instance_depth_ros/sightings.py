@@ -124,7 +124,7 @@ def _sure(masks: np.ndarray) -> np.ndarray:
 
 def _single(masks: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
     """(K,) bool: neither the same as a mask before it, nor a part of one; masks (K, h, w)."""
-    inside = (masks > 0).reshape(len(masks), -1)
+    inside = (masks > 0).reshape(len(masks), masks.shape[1] * masks.shape[2])
     area = np.count_nonzero(inside, axis=1)
     crowded = inside[:, np.count_nonzero(inside, axis=0) > 1].astype(np.float32)
     common = crowded @ crowded.T
