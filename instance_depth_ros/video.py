@@ -89,7 +89,8 @@ def save_pictures(estimator: Estimator, frames: Iterable[Frame], out: Path) -> N
     record = Record()
     for index, (frame, estimate) in enumerate(stream(estimator, frames)):
         cv2.imwrite(str(out / "depth" / f"{index:06d}.png"), millimetres_from_depth(estimate.depth_m))
-        record.add(Sample(frame.stamp_ns, frame.color, estimate.depth_m, estimate.confidence))
+        seen = (frame.color, estimate.depth_m, estimate.confidence, estimate.ids, estimate.instances)
+        record.add(Sample(frame.stamp_ns, *seen))
         record.intrinsics = estimate.intrinsics
     depth_video(record, out / "depth.mp4")
     contact_sheet(record, out / "contact_sheet.png", Path(estimator.settings.camera_path).name)
@@ -110,7 +111,7 @@ def whole(estimator: Estimator, frames: Iterable[Frame]) -> np.ndarray:
     @torch.inference_mode()
     def predict(window: list[int]) -> np.ndarray:
         images = torch.cat([prepare(colors[index], size, engine.config) for index in window])[None]
-        depth, _ = engine.network.clip(images.to(engine.device, engine.dtype), None, Clip.window(WINDOW))
+        depth = engine.network.clip(images.to(engine.device, engine.dtype), None, Clip.window(WINDOW)).depth
         full = F.interpolate(depth.float(), colors[0].shape[:2], mode="bilinear", align_corners=True)
         return F.relu(full[0]).cpu().numpy()
 
