@@ -41,6 +41,7 @@ setup(
         "datasets": ["h5py", "scipy"],
         # and `pip install --no-deps trackeval`, which asks for a second OpenCV and uses none
         "evaluation": ["pycocotools", "tabulate"],
+        "training": ["tensorboard"],
         "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "scipy", "pycocotools", "tabulate"],
     },
     entry_points={

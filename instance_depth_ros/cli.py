@@ -167,6 +167,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
 
 
+def _ablation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="(default: config/train/ablation.yaml)")
+    parser.add_argument("--out", default="out", metavar="DIR", help="runs in DIR/train/ablation, figures in DIR/eval")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+
+
 def _eval(parser: argparse.ArgumentParser) -> None:
     held_out = "|".join(config.SPLITS[1:])
     data = "held-out simulated scenes; or a published dataset, such as gid:DIR or nyu:DIR"
@@ -199,7 +205,8 @@ VERBS = {
     "video": ("video", "depth of a video, without ROS", _video),
     "simulate": ("datasets.generate", "write simulated scenes with their truth", _simulate),
     "dataset": ("datasets.statistics", "work on folders of sequences", _dataset),
-    "train": ("training.loop", "train weights on simulated scenes", _train),
+    "train": ("training.loop", "train weights on simulated scenes or recordings; several GPUs: torchrun", _train),
+    "ablation": ("training.ablation", "what ranges and instances are worth: Table 4 of the paper", _ablation),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
     "bench": ("evaluation.bench", "figures of this machine", _bench),
 }

@@ -21,7 +21,7 @@ from instance_depth_ros.model.temporal import Clip
 from instance_depth_ros.training import data
 from instance_depth_ros.training.data import Batches, colour_jitter, crop
 from instance_depth_ros.training.loop import Trainer
-from instance_depth_ros.training.phases import Phase, TrainConfig, only
+from instance_depth_ros.training.phases import Phase, TrainConfig, only, trained_steps
 
 LENS = replace(Intrinsics.from_fov(96, 72, 70), cy=30.0, fy=75.0)
 NORMAL, OFFSET_M = np.array([0.3, 0.4, 0.87]), 5.0
@@ -175,6 +175,26 @@ def test_each_phase_trains_its_parts_and_leaves_the_others_as_they_are(sequences
 
     rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [set(row) - {"step"} for row in rows] == [{"sigma1", "rel"}, FIGURES, FIGURES]
+
+
+def test_the_average_of_a_part_forgets_how_it_began(sequences, tmp_path):
+    """By the time that instances are trained, depth has been for long: each has its own pace."""
+    phases = recipe(sequences).phases
+    assert [trained_steps(phases, "depth", step) for step in (0, 1, 2, 3, 4, 5, 6)] == [0, 1, 2, 2, 2, 3, 4]
+    assert [trained_steps(phases, "instances", step) for step in (1, 2, 3, 6)] == [0, 0, 1, 2]
+    long_ago = (replace(phases[0], steps=5000), replace(phases[1], steps=4))
+    trainer = Trainer(recipe(sequences, phases=long_ago), tmp_path / "run", False)
+    first = {key: value.clone() for key, value in trainer.average.items()}
+    trainer.step = 5000
+    for value in trainer.network.state_dict().values():
+        value.add_(1)
+    trainer._follow()
+    kept = {
+        key: 1 - (trainer.average[key] - first[key]).mean().item()
+        for key in ("instances.sets", "head.scratch.output_conv1.bias")
+    }
+    assert list(kept.values()) == pytest.approx([1 / 20, 0.998], abs=1e-4)
+    assert set(trainer.average) == {key for key in trainer.network.state_dict()}
 
 
 def test_the_losses_follow_from_what_trains(sequences, tmp_path):

@@ -29,7 +29,8 @@ from ..provenance import commit
 from . import data, objective, start
 from .curves import Curves
 from .data import Batches
-from .phases import Phase, TrainConfig, only, parts_of
+from .phases import Phase, TrainConfig, keys_of, only, parts_of, trained_steps
+from .teacher import Teacher, WithPictures, distillation
 from .validation import Score
 
 CPU = torch.device("cpu")
@@ -56,6 +57,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         if resume:
             self._load(last)
+        self.teacher = Teacher(config.teacher, self.device) if config.teacher else None
         self.curves = Curves(folder, self.step) if self.rank == 0 else None
         self.train_clips = open_clips(config.data, data.layers, (self.rank, self.processes))
         self.val_clips = Written(config.validation, data.layers)
@@ -121,6 +123,8 @@ class Trainer:
             phase.views,
             phase.strides,
         )
+        if phase.distilled:
+            batches = WithPictures(batches, self.config.unlabelled, max(1, phase.distilled // self.processes))
         # a live stream has workers of its own, and belongs to the process that opened it
         workers = 0 if isinstance(self.train_clips, Live) else self.config.workers
         return DataLoader(
@@ -142,12 +146,19 @@ class Trainer:
         terms = self._gradients(batch, phase)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        decay = min(self.config.average, (self.step + 1) / (self.step + 20))
-        with torch.no_grad():
-            for key, value in self.network.state_dict().items():
-                mean = self.average[key]
-                mean.lerp_(value, 1 - decay) if value.is_floating_point() else mean.copy_(value)
+        self._follow()
         return {key: value.item() for key, value in terms.items()}
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The average goes after the weights: of each part the quicker, the newer that part is."""
+        values = self.network.state_dict()
+        for part, modules in parts_of(self.network).items():
+            trained = trained_steps(self.config.phases, part, self.step)
+            decay = min(self.config.average, (trained + 1) / (trained + 20))
+            for key in keys_of(self.network, modules):
+                value, mean = values[key], self.average[key]
+                mean.lerp_(value, 1 - decay) if value.is_floating_point() else mean.copy_(value)
 
     def _gradients(self, batch: dict[str, Tensor], phase: Phase) -> dict[str, Tensor]:
         """Fills the gradients of what the phase trains; returns the terms of the loss."""
@@ -155,6 +166,10 @@ class Trainer:
         with only(phase, self.network):
             prediction = self._predict(self.network, batch, causal_context(phase.frames, self.step), phase)
             terms = objective.terms(prediction, batch, phase, self.config, self.step)
+            if phase.distilled:
+                with self._mixed():
+                    taught = distillation(self.network, self.teacher, batch["unlabelled"])
+                terms["distilled"] = self.config.weights.distilled * taught
             loss = sum(terms.values())
             if not torch.isfinite(loss):
                 values = {key: value.item() for key, value in terms.items()}
@@ -177,8 +192,11 @@ class Trainer:
     def _predict(self, network: DepthNetwork, batch: dict[str, Tensor], context: Clip, phase: Phase) -> Prediction:
         images = normalise(batch["color"])
         lens = batch["lens"][:, None].expand(-1, images.shape[1], -1, -1, -1)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with self._mixed():
             return network.clip(images, lens, context, instances=phase.with_instances)
+
+    def _mixed(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     @torch.no_grad()
     def validate(self, phase: Phase) -> dict[str, float]:
@@ -235,13 +253,19 @@ def causal_context(frames: int, step: int) -> Clip:
     return Clip.causal(frames) if step % 2 == 0 else Clip.causal_late(frames)
 
 
+def begin_process(threads: int) -> int:
+    """Join the others of torchrun, if there are any; returns the number of this one."""
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if threads:
+        torch.set_num_threads(threads)
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def main(args) -> int:
     """args: config, out, resume, threads. Under torchrun each process takes its share of every batch."""
     config = TrainConfig.read(Path(args.config))
-    if "WORLD_SIZE" in os.environ:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    begin_process(args.threads)
     Trainer(config, Path(args.out) / config.name, args.resume).run()
     return 0
 

@@ -43,6 +43,8 @@ class Phase:
         for part, rate in self.rates.items():
             if part not in PARTS or rate < 0:
                 raise ValueError(f"rates: of {', '.join(PARTS)}, 0 or more; phase '{self.name}' has {part}: {rate}")
+        if self.distilled and not self.trains("depth"):
+            raise ValueError(f"phase '{self.name}' is distilled, so it must train depth")
         if not any(self.rates.values()):
             raise ValueError(f"phase '{self.name}' trains nothing: give one of {', '.join(PARTS)} a rate above 0")
 
@@ -149,6 +151,15 @@ class TrainConfig:
         return LayerScale(self.layer_scale, self.max_depth_m)
 
 
+def trained_steps(phases: Iterable[Phase], part: str, step: int) -> int:
+    """In how many of the first `step` steps of a run a part was trained."""
+    trained = 0
+    for phase in phases:
+        trained += min(phase.steps, max(step, 0)) if phase.trains(part) else 0
+        step -= phase.steps
+    return trained
+
+
 def _tuple(value):
     return tuple(value) if isinstance(value, list) else value
 
@@ -160,6 +171,12 @@ def parts_of(network: nn.Module) -> dict[str, list[nn.Module]]:
     if sorted(owned) != sorted(id(p) for p in network.parameters()):
         raise ValueError("network.parts() must name every parameter once")
     return parts
+
+
+def keys_of(network: nn.Module, modules: list[nn.Module]) -> list[str]:
+    """The names of these modules' tensors in the network's state_dict."""
+    names = {id(module): name for name, module in network.named_modules()}
+    return [f"{names[id(module)]}.{key}" for module in modules for key in module.state_dict()]
 
 
 def _listed(modules: nn.Module | Iterable[nn.Module]) -> list[nn.Module]:

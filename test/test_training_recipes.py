@@ -1,0 +1,80 @@
+"""The recipes that come with the package: each is read, and each trains."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_training import NETWORK, Watched, recipe, sequences  # noqa: F401, a fixture
+
+from instance_depth_ros.model.network import DepthNetwork
+from instance_depth_ros.training.loop import Trainer
+from instance_depth_ros.training.phases import Phase, TrainConfig, parts_of
+from instance_depth_ros.training.teacher import Teacher, frame
+
+RECIPES = Path(__file__).parent.parent / "config/train"
+DEPTH = {"encoder": 1e-3, "depth": 1e-3}
+
+
+@pytest.mark.parametrize("name", ["tiny", "gid_small", "gid_base", "gid_large"])
+def test_a_recipe_has_the_three_phases_of_the_paper(name):
+    config = TrainConfig.read(RECIPES / f"{name}.yaml")
+    assert config.model_config.queries and config.model_config.ranges
+    trained = [tuple(part for part, rate in phase.rates.items() if rate) for phase in config.phases]
+    order = [("encoder", "depth"), ("instances",), ("encoder", "depth", "occlusion")]
+    assert sorted(set(trained), key=trained.index) == order
+    if name.startswith("gid"):
+        assert [phase.steps for phase in config.phases] == [55000, 25000, 25000]
+        assert [max(phase.rates.values()) for phase in config.phases] == [1e-5, 1e-5, 1e-4]
+        assert config.phases[2].rates["depth"] == 1e-6
+        model = config.model_config
+        assert model.ranges == "uniform" and model.range_limits_m[1] / model.range_count == 2
+
+
+def test_the_paper_s_recipe_trains_from_dinov2_on_a_folder_of_gid(sequences, tmp_path, capsys):  # noqa: F811
+    config = TrainConfig.read(RECIPES / "gid_small.yaml")
+    encoder = DepthNetwork(config.model_config).pretrained.state_dict()
+    torch.save({key: torch.randn_like(value) * 0.02 for key, value in encoder.items()}, tmp_path / "dinov2.pth")
+    phases = tuple(replace(phase, steps=1, batch=1, frames=2, size=(56, 70)) for phase in config.phases)
+    folder = {"data": str(sequences), "validation": str(sequences), "start": str(tmp_path / "dinov2.pth"), "workers": 0}
+    trainer = Watched(replace(config, phases=phases, warm_up=1, **folder), tmp_path / "run", False)
+    said = capsys.readouterr().out
+    assert "pretrained" not in said.split("anew")[1] and "head.scratch" in said
+    before = trainer.network.pretrained.cls_token.detach().clone()
+    for begin, phase in enumerate(phases):
+        trainer._phase(phase, begin)
+    assert all(np.isfinite(list(terms.values())).all() for terms in trainer.curve.values())
+    assert "ranges" in trainer.curve[0] and "dice" in trainer.curve[1] and "object" in trainer.curve[2]
+    assert 0 < (trainer.network.pretrained.cls_token - before).abs().max() < 1e-4
+    assert set(parts_of(trainer.network)) == {"encoder", "depth", "instances", "occlusion"}
+
+
+def test_a_student_learns_from_a_teacher_on_pictures_and_videos(sequences, lively_weights, tmp_path):  # noqa: F811
+    pictures = tmp_path / "pictures"
+    (pictures / "deeper").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(pictures / "a.png"), rng.integers(0, 255, (90, 200, 3), np.uint8))
+    video = cv2.VideoWriter(str(pictures / "deeper/b.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 72))
+    for grey in (40, 200):
+        video.write(np.full((72, 96, 3), grey, np.uint8))
+    video.release()
+    assert [round(frame(pictures / "deeper/b.avi", when).mean(), -1) for when in (0.0, 0.9)] == [40, 200]
+
+    phases = (Phase("ranges", 12, 1, 1, (64, 96), (1.0, 1.0), DEPTH, distilled=3),)
+    weights = replace(recipe(sequences).weights, absolute=0, silog=0, gradient=0, ranges=0, distilled=1.0)
+    taught = {"teacher": str(lively_weights), "unlabelled": str(pictures)}
+    config = recipe(sequences, phases=phases, weights=weights, **taught)
+    trainer = Watched(config, tmp_path / "run", False)
+    trainer._phase(phases[0], 0)
+    error = [trainer.curve[step]["distilled"] for step in range(12)]
+    assert np.mean(error[-3:]) < 0.9 * np.mean(error[:3])
+
+    dark, light = (torch.full((1, 64, 96, 3), grey, dtype=torch.uint8) for grey in (0, 250))
+    teacher = Teacher(str(lively_weights), torch.device("cpu"))
+    assert not teacher.disparity(dark).allclose(teacher.disparity(light))
+    with pytest.raises(FileNotFoundError, match="unlabelled: no .jpg"):
+        Trainer(replace(config, unlabelled=str(lively_weights)), tmp_path / "none", False)._loader(phases[0], 0)
+    with pytest.raises(ValueError, match="needs teacher: WEIGHTS and unlabelled: DIR"):
+        recipe(sequences, phases=phases)
