@@ -9,7 +9,9 @@ import pytest
 import torch
 from test_training import NETWORK, Watched, recipe, sequences  # noqa: F401, a fixture
 
+from instance_depth_ros.evaluation.evaluate import weights_sha256
 from instance_depth_ros.model.network import DepthNetwork
+from instance_depth_ros.training.card import card
 from instance_depth_ros.training.loop import Trainer
 from instance_depth_ros.training.phases import Phase, TrainConfig, parts_of
 from instance_depth_ros.training.teacher import Teacher, frame
@@ -49,6 +51,42 @@ def test_the_paper_s_recipe_trains_from_dinov2_on_a_folder_of_gid(sequences, tmp
     assert "ranges" in trainer.curve[0] and "dice" in trainer.curve[1] and "object" in trainer.curve[2]
     assert 0 < (trainer.network.pretrained.cls_token - before).abs().max() < 1e-4
     assert set(parts_of(trainer.network)) == {"encoder", "depth", "instances", "occlusion"}
+
+
+def test_the_card_tells_what_was_trained_and_how_well(sequences, tmp_path):  # noqa: F811
+    config = recipe(sequences, validate_every=10)
+    trainer = Trainer(config, tmp_path / "run", False)
+    for row in (
+        {"phase": "ranges", "step": 10, "silog": 2.0, "ranges": 1.5, "frames_per_s": 9.0, "left_s": 3.0},
+        {"step": 10, "sigma1": 0.61, "rel": 0.25},
+        {"step": 20, "sigma1": 0.62, "rel": 0.2, "recall": 0.5},
+    ):
+        trainer.curves.add(row)
+    trainer.step = 20
+    weights = trainer._export()
+    (tmp_path / "little.yaml").write_text(
+        "{name: little, model: tiny, data: x, validation: y, seed: 5, start: a.pt, phases: [{name: ranges, steps: 20, "
+        "batch: 2, frames: 4, size: [64, 96], zoom: [1, 2], strides: [1, 6], rates: {depth: 5.0e-4, instances: 0}}]}"
+    )
+    figures = {metric: 0.125 for metric in ("rel", "sigma1", "rms")}
+    result = {"all": figures, "near": figures, "dynamic": None, "ap50": 0.5, "idf1": None, "clips": 3, "frames": 30}
+    result |= {"machine": "M", "date": "D", "commit": "C", "weights_sha256": weights_sha256(str(weights))}
+    fall = {"share": 0.25, "interval": [0.125, 0.5], "clips": 9}
+    compared = {"split": "sim-val", "seeds": [0, 1], "steps": 7, "falls": {"instances": fall, "all": None}}
+    text = card(tmp_path / "little.yaml", tmp_path / "run", {"sim-test": result, "ablation": compared})
+    for said in (
+        "| ranges | 20 | 2 | 4 | 64x96 | 1 to 6 | depth 0.0005 |",
+        "| 10 | ranges | 3.50 | 0.610 | 0.250 | - | - |",
+        "| 20 | ranges | 3.50 | 0.620 | 0.200 | 0.500 | - |",
+        "| near | 0.125 | - | - | 0.125 |",
+        "| ap50 | 0.500 |",
+        "| idf1 | - |",
+        "| begins with | a.pt |",
+        "| instances | falls by 25.0%, 95 % interval 12.5% to 50.0%, 9 clips |",
+    ):
+        assert said in text, said
+    with pytest.raises(ValueError, match="sim-test was evaluated with other weights, 00"):
+        card(tmp_path / "little.yaml", tmp_path / "run", {"sim-test": result | {"weights_sha256": "00"}})
 
 
 def test_a_student_learns_from_a_teacher_on_pictures_and_videos(sequences, lively_weights, tmp_path):  # noqa: F811

@@ -184,6 +184,10 @@ class Trainer:
         if self.processes == 1:
             return
         trained = [p for p in self.network.parameters() if p.requires_grad]
+        # who had no pair to learn from is given zeros, if another had; what nobody used stays without a gradient
+        used = torch.tensor([float(p.grad is not None) for p in trained], device=self.device)
+        dist.all_reduce(used)
+        trained = [p for p, by in zip(trained, used.tolist(), strict=True) if by]
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
         dist.all_reduce(flat)
         for p, part in zip(trained, (flat / self.processes).split([p.numel() for p in trained]), strict=True):
