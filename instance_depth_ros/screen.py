@@ -24,6 +24,8 @@ INSTALL = "pip install 'instance_depth_ros[viewer]'"
 # Enough for the eye; a recording of a minute stays below 100 MB.
 PICTURE_WIDTH = 480
 MAX_POINTS = 12_000
+# The background of an id image, for an AnnotationContext.
+CLEAR = (0, "", (0, 0, 0, 0))
 CURVES = {
     "latency_ms": ("latency_ms_p50", "latency_ms_p99", "processing_ms_p50"),
     "rate_hz": ("input_hz", "output_hz"),
@@ -99,7 +101,8 @@ class Screen:
         if ids is not None:
             self._show_instances(intrinsics.width, ids, instances)
         if true_ids is not None:
-            # Without a context of names, Rerun gives each id a colour of its own.
+            # Ids without a name get colours of Rerun's.
+            self._log("camera/true_ids", self._rerun.AnnotationContext([CLEAR]), static=True)
             self._log("camera/true_ids", self._segmentation(true_ids))
 
     def plot(self, stamp_ns: int, values: dict[str, float]):
@@ -129,9 +132,8 @@ class Screen:
         """Masks and names in the picture, boxes in space, and a table in words."""
         colors = id_colors([instance.id for instance in instances])
         labels = list(map(instance_label, instances))
-        context = [
-            (instance.pixel, label, color) for instance, label, color in zip(instances, labels, colors, strict=True)
-        ]
+        pixels = [instance.pixel for instance in instances]
+        context = [CLEAR, *zip(pixels, labels, colors, strict=True)]
         # Beside what it names, and not the camera's, whose truth has other ids.
         self._log("camera/instances", self._rerun.AnnotationContext(context))
         self._log("camera/instances/ids", self._segmentation(ids))

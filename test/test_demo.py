@@ -147,7 +147,7 @@ def test_figures_of_instances_count_identities_and_how_long_they_lasted():
     kept = Record(intrinsics=LENS)
     for index in range(4):
         seen = [disk_instance(index)] * (index < 3) + [disk_instance(0, number=8)] * (index == 1)
-        kept.add(with_disk(moment(index), *seen))
+        kept.add(with_disk(moment(index * 100_000_000), *seen))
     figures = main.instance_figures(kept, {})
     assert figures == {"instances_per_frame": 1.0, "identities": 2, "longest_identity_s": 0.2}
     assert set(main.instance_figures(kept, {"instances": "none"}).values()) == {None}

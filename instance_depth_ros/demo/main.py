@@ -229,8 +229,8 @@ def instance_figures(record, settings: dict) -> dict[str, float | int | None]:
     names = ("instances_per_frame", "identities", "longest_identity_s")
     if settings.get("instances") == "none" or not record.instance_counts:
         return dict.fromkeys(names)
-    longest_s = max(record.ages_s.values(), default=0.0)
-    values = (round(float(np.mean(record.instance_counts)), 2), len(record.ages_s), round(longest_s, 2))
+    longest_s = max((last_ns - first_ns for first_ns, last_ns in record.spans_ns.values()), default=0) / 1e9
+    values = (round(float(np.mean(record.instance_counts)), 2), len(record.spans_ns), round(longest_s, 2))
     return dict(zip(names, values, strict=True))
 
 

@@ -60,7 +60,7 @@ class Small:
 
 @dataclass
 class Record:
-    """What was seen. small: of each frame; samples: a dozen whole ones; figures: by node; ages_s: oldest of each id."""
+    """What was seen. small: of each frame; samples: a dozen whole ones; figures: by node; spans_ns: first and last stamp of each id."""
 
     small: list[Small] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Record:
     rel: list[float] = field(default_factory=list)
     sigma1: list[float] = field(default_factory=list)
     instance_counts: list[int] = field(default_factory=list)
-    ages_s: dict[int, float] = field(default_factory=dict)
+    spans_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
     middle_m: float = float("nan")
     figures: dict[str, dict[str, str]] = field(default_factory=dict)
     _interval_ns: int = 0
@@ -81,7 +81,9 @@ class Record:
         height, width = sample.depth_m.shape
         self.middle_m = float(sample.depth_m[height // 2, width // 2])
         self.instance_counts.append(len(sample.instances))
-        self.ages_s.update({instance.id: instance.age_s for instance in sample.instances})
+        for instance in sample.instances:
+            first_ns, _ = self.spans_ns.get(instance.id, (sample.stamp_ns, 0))
+            self.spans_ns[instance.id] = first_ns, sample.stamp_ns
         if self.samples and sample.stamp_ns - self.samples[-1].stamp_ns < self._interval_ns:
             return
         self.samples.append(sample)
