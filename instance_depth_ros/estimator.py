@@ -53,7 +53,7 @@ class State:
 
     def renewed(self) -> State:
         """A new state in which no identity is given that this one has given."""
-        return State(tracks=self.tracks.reset(self.stamp_ns), stamp_ns=self.stamp_ns)
+        return State(tracks=self.tracks.reset(self.stamp_ns))
 
 
 class Estimator:
