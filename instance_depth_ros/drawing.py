@@ -90,14 +90,19 @@ def with_instances(
     # The nearest has its place first; who comes later makes room upwards.
     for instance in sorted(instances, key=lambda instance: instance.depth_m):
         column, row = (round(side / shrunk) for side in instance.box_px[:2])
-        taken.append(write_label(picture, instance_label(instance), (column, row), taken))
+        (ink,) = id_colors([instance.id]).tolist()
+        taken.append(write_label(picture, instance_label(instance), (column, row), ink, taken))
     return picture
 
 
 def write_label(
-    picture: np.ndarray, text: str, left_bottom: tuple[int, int], taken: list[tuple[int, int, int, int]]
+    picture: np.ndarray,
+    text: str,
+    left_bottom: tuple[int, int],
+    ink: tuple[int, int, int],
+    taken: list[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
-    """Light letters on dark ground at (column, row), moved into the picture and above labels that are there.
+    """Letters on dark ground at (column, row), moved into the picture and above labels that are there.
 
     taken: left, top, right, bottom of those; gives its own.
     """
@@ -110,7 +115,7 @@ def write_label(
             bottom = other[1]
     top = bottom - height - below
     picture[top:bottom, left : left + width] //= 4
-    write_text(picture, text, (left, bottom - below), PAPER)
+    write_text(picture, text, (left, bottom - below), ink)
     return left, top, left + width, bottom
 
 

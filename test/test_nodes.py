@@ -38,6 +38,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from instance_depth_ros import config, geometry  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
 from instance_depth_ros.nodes.diagnostics import Monitor  # noqa: E402
+from instance_depth_ros.nodes.instances import ROW  # noqa: E402
 from instance_depth_ros.nodes.listening import Listener, SequenceGaps  # noqa: E402
 from instance_depth_ros.nodes.pairing import stamp_ns  # noqa: E402
 from instance_depth_ros.nodes.reader import CameraReader  # noqa: E402
@@ -219,7 +220,9 @@ def unpaired(graph):
     """Frames lost of those whose depth comes with a stamp 30 ms off."""
     lost = books(graph)[2]["lost_unpaired"]
     for _ in range(3):
+        arrived = int(graph.diagnostics()["frames_in"])
         paired_frame(graph, late_ns=30_000_000)
+        graph.until(lambda arrived=arrived: int(graph.diagnostics()["frames_in"]) > arrived)
     graph.result(paired_frame(graph))
     return books(graph)[2]["lost_unpaired"] - lost
 
@@ -293,6 +296,27 @@ def test_a_live_setting_acts(paired, name):
     finally:
         assert paired.set(name, default).successful
     assert changed(old, new), (old, new)
+
+
+def test_what_the_network_sees_agrees_on_all_topics(paired):
+    assert paired.set("instance_threshold", 0.0).successful
+    try:
+        result = [paired.result(paired_frame(paired)) for _ in range(6)][-1]
+    finally:
+        assert paired.set("instance_threshold", 0.5).successful
+    ids, rows = (
+        messages.array_from_image(result["depth/instances"]),
+        np.frombuffer(result["depth/instances/table"].data, ROW),
+    )
+    assert rows.size and set(np.unique(ids)) - {0} == set(rows["pixel"])
+    points = np.frombuffer(result["depth/points"].data, geometry.POINT).reshape(SIZE[0] // 2, SIZE[1] // 2)
+    classes = messages.array_from_image(result["depth/instances/classes"])
+    for row in rows:
+        mine = ids == row["pixel"]
+        np.testing.assert_array_equal(points["instance_id"] == row["id"], mine[::2, ::2])
+        assert set(classes[mine]) == {row["class_id"]}
+        assert 0 < row["score"] <= 1 and row["depth_m"] > 0 and row["sigma_m"] > 0 and row["age_s"] > 0
+    assert len(result["depth/instances/markers"].markers) <= 1 + 2 * rows.size
 
 
 def test_silence_names_the_topic_its_publishers_and_their_qos(paired):

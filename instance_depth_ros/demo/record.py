@@ -60,7 +60,10 @@ class Small:
 
 @dataclass
 class Record:
-    """What was seen. small: of each frame; samples: a dozen whole ones; figures: by node; spans_ns: first and last stamp of each id."""
+    """What was seen. small: of each frame; samples: a dozen whole ones; figures: by node.
+
+    spans_ns: the first and last stamp of each identity.
+    """
 
     small: list[Small] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
