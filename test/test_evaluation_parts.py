@@ -9,7 +9,7 @@ from instance_depth_ros.evaluation.calibration import ause
 from instance_depth_ros.evaluation.drift import Drift, draw_curve
 from instance_depth_ros.evaluation.metrics import MetricMean, carry_depth, depth_metrics, metrics_of_parts
 from instance_depth_ros.evaluation.obstacles import Obstacles
-from instance_depth_ros.evaluation.parts import hiding_pairs, occlusion_bands, uncovered
+from instance_depth_ros.evaluation.parts import bordering_pairs, hiding_pairs, occlusion_bands, uncovered
 
 K = np.array([[40.0, 0, 20], [0, 40, 15], [0, 0, 1]])
 
@@ -42,6 +42,12 @@ def test_band_where_one_instance_hides_another():
     np.testing.assert_array_equal(np.flatnonzero(known[20]), np.arange(19 - 5, 20 + 5 + 1))
     np.testing.assert_array_equal(occlusion_bands(ids.T, truth.T, [(1, 2)]), known.T)
     assert not occlusion_bands(ids, truth, []).any()
+    assert bordering_pairs(ids, truth) == [(1, 2)]
+    truth[10:13, 20:40] = 3.0  # three pixels the other way round are too few
+    assert bordering_pairs(ids, truth) == [(1, 2)]
+    truth[13, 20:40] = 3.0
+    assert bordering_pairs(ids, truth) == [(1, 2), (2, 1)]
+    assert bordering_pairs(np.zeros_like(ids), truth) == []
     assert hiding_pairs([{"id": 3, "hides": [4, 5]}, {"id": 4, "hides": []}]) == [(3, 4), (3, 5)]
     assert hiding_pairs([{"id": 3, "hides": None}]) is None
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import valid
 from .overlap import Overlap, small_px
-from .parts import hiding_pairs
+from .parts import bordering_pairs, hiding_pairs
 
 
 class InstanceDepth:
@@ -31,7 +31,7 @@ class InstanceDepth:
     ) -> None:
         """One frame. ids: (H, W) true ids; rows: its line in frames.jsonl; depths (H, W); unrefined_m None: not known.
 
-        Rows without `hides` have no pairs.
+        Where rows lack `hides`, pairs are those of which it shows at their border.
         """
         truth = _mean_depths(ids, truth_m, truth_m)
         depths = {"": _mean_depths(ids, truth_m, prediction_m)}
@@ -39,7 +39,8 @@ class InstanceDepth:
             depths["_unrefined"] = _mean_depths(ids, truth_m, unrefined_m)
         judged = {row["id"]: row for row in rows if row["area"] >= small_px(ids.shape) and row["id"] < len(truth)}
         self._in_masks += [_error(depths[""][who], truth[who]) for who in judged]
-        pairs = set(hiding_pairs(rows) or ())
+        known = hiding_pairs(rows)
+        pairs = set(bordering_pairs(ids, truth_m) if known is None else known)
         for a, b in sorted(pairs):
             if {a, b} <= judged.keys() and (b, a) not in pairs and truth[a] < truth[b]:
                 for name, depth_m in depths.items():

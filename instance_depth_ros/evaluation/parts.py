@@ -9,7 +9,8 @@ from ..geometry import valid
 from .metrics import project
 
 BAND_PX = 5
-STEP = 1.05  # of truth depth at a border: less is a touch, no hiding
+STEP = np.log(1.05)  # of log truth depth at a border: less is a touch, no hiding
+HIDES_PX = 4  # as in frames.jsonl
 HIDDEN = 0.95  # what was seen in a point's place was this much nearer: the point was hidden
 _OFFSET = np.arange(-BAND_PX, BAND_PX + 1)
 _DISC = (_OFFSET**2 + _OFFSET[:, None] ** 2 <= BAND_PX**2).astype(np.uint8)
@@ -22,24 +23,44 @@ def hiding_pairs(rows: list[dict]) -> list[tuple[int, int]] | None:
     return [(row["id"], behind) for row in rows for behind in row["hides"]]
 
 
+def bordering_pairs(ids: np.ndarray, truth_m: np.ndarray) -> list[tuple[int, int]]:
+    """hiding_pairs() as far as they show in (H, W) ids and depth: one is nearer by STEP at HIDES_PX of their border."""
+    here, there = _touching(ids)
+    step = _steps(truth_m, here, there)
+    front, behind = np.where(step > 0, ids.ravel()[[here, there]], ids.ravel()[[there, here]])
+    found, counts = np.unique(np.stack([front, behind])[:, np.abs(step) > STEP], axis=1, return_counts=True)
+    return [(int(a), int(b)) for a, b in found[:, counts >= HIDES_PX].T]
+
+
 def occlusion_bands(ids: np.ndarray, truth_m: np.ndarray, pairs: list[tuple[int, int]] | None) -> np.ndarray:
     """(H, W) bool: within BAND_PX of a border where one instance hides another.
 
     ids: (H, W) uint16; pairs: as of hiding_pairs(). Where they are not known, neighbouring pixels of two instances are
     such a border if their truth depth (H, W) differs by STEP.
     """
+    here, there = _touching(ids)
+    if pairs is None:
+        hides = np.abs(_steps(truth_m, here, there)) > STEP
+    else:
+        hides = np.isin(_code(ids.ravel()[here], ids.ravel()[there]), [_code(*pair) for pair in pairs])
     border = np.zeros(ids.shape, np.uint8)
-    # the same loop down the columns and along the rows: transposed views write into the same border
-    for who, depth_m, marked in ((ids, truth_m, border), (ids.T, truth_m.T, border.T)):
-        row, column = np.nonzero((who[1:] != who[:-1]) & (who[1:] > 0) & (who[:-1] > 0))
-        if pairs is None:
-            a, b = depth_m[row, column], depth_m[row + 1, column]
-            hides = np.maximum(a, b) > STEP * np.minimum(a, b)
-        else:
-            hides = np.isin(_code(who[row, column], who[row + 1, column]), [_code(*pair) for pair in pairs])
-        row, column = row[hides], column[hides]
-        marked[row, column] = marked[row + 1, column] = 1
+    border.ravel()[np.concatenate([here[hides], there[hides]])] = 1
     return cv2.dilate(border, _DISC) > 0
+
+
+def _touching(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flat places of the neighbouring pixels, along rows and columns, of two instances: (n,) and (n,)."""
+    width, found = ids.shape[1], []
+    for step, first, second in ((1, ids[:, :-1], ids[:, 1:]), (width, ids[:-1], ids[1:])):
+        row, column = np.nonzero((first != second) & (first > 0) & (second > 0))
+        found.append(row * width + column + np.array([[0], [step]]))
+    return tuple(np.concatenate(found, 1))
+
+
+def _steps(truth_m: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(n,): log of how many times farther there is than here."""
+    log_depth = np.log(truth_m.ravel()[[here, there]])
+    return log_depth[1] - log_depth[0]
 
 
 def _code(a, b):
