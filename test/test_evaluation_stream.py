@@ -1,5 +1,6 @@
 """A made-up estimator through the whole evaluation: truth scores full, and it is shown what a robot would be."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from instance_depth_ros.cli import main
+from instance_depth_ros.datasets.sequence import SequenceWriter, camera_json
 from instance_depth_ros.evaluation import evaluate
 from instance_depth_ros.frame import Estimate, Instance
 from instance_depth_ros.geometry import Intrinsics
@@ -62,8 +64,11 @@ class Teller:
         self.clip, self.wrong, self.calls = clip, wrong, []
         self.settings = SimpleNamespace(instances="network", rectify=True)
 
+    def index(self, frame):
+        return int(frame.color[0, 0, 0])
+
     def step(self, frame, state=None):
-        index = int(frame.color[0, 0, 0])
+        index = self.index(frame)
         self.calls.append((index, self.settings.rectify, state, frame))
         shot = self.clip.read(index, self.clip.layers)
         told = tuple(
@@ -176,6 +181,33 @@ def test_depth_is_clipped_to_the_limits_of_a_protocol():
     result = judged(Teller(Parade(frames=1), doubled), limits_m=(0.1, WALL_M)).result()
     truth = Parade().read(0, ("truth_m",))["truth_m"]
     assert result["all"]["rel"] == pytest.approx(np.mean(np.minimum(2 * truth, WALL_M) / truth - 1), rel=1e-5)
+
+
+def test_a_published_dataset_is_judged_by_its_protocol(tmp_path, monkeypatch, capsys):
+    clip = Parade(frames=3)
+    folder = tmp_path / "data" / "parade"
+    with SequenceWriter(folder, clip.about | {"frames": 3}, camera_json(LENS, 0.001, "truth")) as writer:
+        for index in range(3):
+            shot = clip.read(index, clip.layers)
+            writer.add(shot | {"depth_m": shot.pop("truth_m")})
+
+    def half_as_far_again(estimate, index):
+        return replace(estimate, depth_m=estimate.depth_m * 1.5)
+
+    teller = Teller(clip, half_as_far_again)
+    teller.relative, teller.engine = False, SimpleNamespace(precision="fp32")
+    # colours come from JPEG: the frame's number is that of its stamp
+    teller.index = lambda frame: round(frame.stamp_ns / 1e8)
+    monkeypatch.setattr(evaluate, "Estimator", lambda settings: teller)
+    options = ["--weights", "random:tiny", "--out", str(tmp_path)]
+    assert main(["eval", "--data", f"gid:{tmp_path / 'data'}", *options]) == 0
+    result = json.loads((tmp_path / "gid.json").read_text())
+    truth = [clip.read(index, ("truth_m",))["truth_m"] for index in range(3)]
+    # the wall at 8 m is said to be 12 m away, and clipped to the 10 m where GID ends
+    expected = np.mean(np.where(np.array(truth) == WALL_M, 0.25, 0.5))
+    assert result["published"]["rel"] == pytest.approx(expected, rel=1e-3)
+    assert result["idf1"] == 1 and result["by_clip"]["parade"]["all"]["rel"] == pytest.approx(expected, rel=1e-3)
+    assert "GID test set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("data", ["sim-train", "nyu:", ":here", "moon"])
