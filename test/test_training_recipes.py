@@ -1,5 +1,7 @@
 """The recipes that come with the package: each is read, and each trains."""
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from test_training import NETWORK, Watched, recipe, sequences  # noqa: F401, a f
 from instance_depth_ros.evaluation.evaluate import weights_sha256
 from instance_depth_ros.model.network import DepthNetwork
 from instance_depth_ros.training.card import card
+from instance_depth_ros.training.curves import Curves
 from instance_depth_ros.training.loop import Trainer
 from instance_depth_ros.training.phases import Phase, TrainConfig, parts_of
 from instance_depth_ros.training.teacher import Teacher, frame
@@ -116,3 +119,28 @@ def test_a_student_learns_from_a_teacher_on_pictures_and_videos(sequences, livel
         Trainer(replace(config, unlabelled=str(lively_weights)), tmp_path / "none", False)._loader(phases[0], 0)
     with pytest.raises(ValueError, match="needs teacher: WEIGHTS and unlabelled: DIR"):
         recipe(sequences, phases=phases)
+
+
+def test_curves_go_on_where_a_killed_run_was_saved(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if it were not installed
+    first = Curves(tmp_path, 0)
+    for step in (10, 20, 30):
+        first.add({"step": step, "phase": "ranges", "silog": 1 / 3})
+    assert "pip install tensorboard" in capsys.readouterr().out
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"step": 40, "ph')
+    Curves(tmp_path, 20).add({"step": 30, "silog": 2.0})
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["silog"]) for row in rows] == [(10, 0.3333), (20, 0.3333), (30, 2.0)]
+    Curves(tmp_path, 0)
+    assert not (tmp_path / "log.jsonl").read_text()  # a new run in an old folder
+
+
+def test_curves_are_on_tensorboard(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    curves = Curves(tmp_path, 0)
+    curves.add({"step": 10, "phase": "ranges", "silog": 0.5})
+    curves.close()
+    board = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert [(event.step, event.value) for event in board.Scalars("silog")] == [(10, 0.5)]
