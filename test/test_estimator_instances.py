@@ -235,3 +235,30 @@ def test_a_real_network_takes_what_it_is_given(lively_weights, source):
 def test_what_does_not_fit_the_picture_is_refused(wrong):
     with pytest.raises(ValueError, match="ids must be registered|world_from_camera must be"):
         Frame(PICTURES[0], 0, **wrong)
+
+
+def test_official_metric_weights_take_instances_from_elsewhere(official_weights):
+    settings = {"weights": str(official_weights), "weights_kind": "metric", "precision": "fp32", "max_depth_m": 1000.0}
+    estimator = Estimator(config.make("depth", instances="topic", network_short_side=56, **settings))
+    ids = np.zeros((HEIGHT, WIDTH), np.uint16)
+    ids[20:100, 30:70] = 5
+    estimate, _ = estimator.step(Frame(PICTURES[0], 0, intrinsics=LENS, ids=ids))
+    np.testing.assert_array_equal(estimate.ids, ids)
+    (instance,) = estimate.instances
+    inside = np.nan_to_num(estimate.depth_m[22:98, 32:68])
+    assert inside.min() <= instance.depth_m <= inside.max() and instance.box_px == (30, 20, 40, 80)
+    relative = Estimator(config.make("depth", instances="topic", **settings | {"weights_kind": "relative"}))
+    assert relative.instances == "none"
+
+
+def test_what_is_not_finite_is_no_instance(estimator):
+    """A network that fails in one query does not fail in the others."""
+    estimator.engine.says = broken = says()
+    broken.instances.masks[0, 1] = np.nan
+    broken.instances.classes[0, 2] = np.nan
+    broken.instances.layer_m[0, 3] = np.inf
+    state = None
+    for step in range(4):
+        estimate, state = estimator.step(Frame(PICTURES[0], step * FRAME_NS, intrinsics=LENS), state)
+    (person,) = estimate.instances
+    assert person.class_id == PERSON and np.isfinite(estimate.depth_m).all()
