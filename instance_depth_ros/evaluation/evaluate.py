@@ -45,8 +45,8 @@ class Evaluation:
     """Streams clips through an estimator and keeps what is needed to judge it.
 
     Depth, calibration, obstacles and identities are of every frame (depth of clips beyond LONG: of every fifth); masks,
-    instances' depth, boundaries, AUSE, what was uncovered, trivial predictors and the unrefined depth of every fifth;
-    TAE of it and the one before. without_memory: these are also estimated as if each were the first of a stream.
+    instances' depth, boundaries, AUSE, what was hidden five frames before, trivial predictors and the unrefined depth of
+    every fifth; TAE of it and the one before. without_memory: those are also estimated as if each began a stream.
     limits_m: depth is clipped to them before errors are taken, as some protocols do.
     """
 
@@ -152,8 +152,10 @@ class Evaluation:
         }
 
     def sheet(self, path: Path) -> None:
-        """Write the best, median and worst of the remembered frames as a picture."""
+        """Write the best, median and worst of the remembered frames as a picture; ValueError where none has truth."""
         ranked = sorted((row for row in self._rows if in_range(row.truth_m).any()), key=_rel)
+        if not ranked:
+            raise ValueError("no frame has truth between 0.1 and 80 m; look at the data")
         picks = (("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1]))
         picture_sheet([row._replace(label=f"{rank}: {row.label}") for rank, row in picks], path)
 
@@ -200,7 +202,8 @@ def _sheet_row(clip: str, moment: Moment) -> Row:
 
 
 def _rel(row: Row) -> float:
-    return depth_metrics(row.prediction_m, row.truth_m, in_range(row.truth_m))["rel"]
+    rel = depth_metrics(row.prediction_m, row.truth_m, in_range(row.truth_m))["rel"]
+    return np.inf if np.isnan(rel) else rel
 
 
 def _known(value: float) -> float | None:
