@@ -31,38 +31,43 @@ class Refinement(nn.Module):
 
     def forward(self, paths: list[Tensor], depth_m: Tensor, instances: Instances) -> tuple[Tensor, Instances]:
         """paths of the head, depth_m (B, h, w) -> refined depth, and the instances with guests and refined layers."""
-        fine = paths[2].shape[-2:]
-        masks = resize(instances.masks, fine)
-        boxes, candidate = self._boxes(masks), self._candidates(instances.classes, masks)
-        guest = self._guests(boxes, candidate, instances.layer_m)
+        score = instances.classes.detach().softmax(-1)[..., 1:].amax(-1)
+        surest = score.topk(min(self.config.refined, score.shape[1]), 1)
+        masks, layer_m = take(instances.masks, surest.indices), take(instances.layer_m, surest.indices)
+        small = resize(masks, paths[2].shape[-2:]).detach()
+        boxes, candidate = self._boxes(small), self._candidates(surest.values, small)
+        guest = self._guests(boxes, candidate, layer_m)
         region = torch.where((guest >= 0)[..., None], union(boxes, take(boxes, guest)), boxes)
-        features = self._features(paths, depth_m, masks, instances.layer_m, guest, region)
-        error = 2 * self._error(*features).float().sigmoid().unflatten(0, guest.shape) - 1  # (B, N, ROI, ROI)
-        correction = error * instances.layer_m.detach()[..., None, None]  # eq. 9
-        refined = (depth_m + self._written(correction, instances, candidate, region)).clamp_min(MIN_DEPTH_M)
-        moved = pooled(refined.log() - depth_m.log(), masks)
-        return refined, instances._replace(guest=guest, layer_m=instances.layer_m * moved.exp())
+        features = self._features(paths, depth_m, small, layer_m, guest, region)
+        error = 2 * self._error(*features).float().sigmoid().unflatten(0, guest.shape) - 1  # (B, P, ROI, ROI)
+        correction = error * layer_m.detach()[..., None, None]  # eq. 9
+        written = self._written(correction, masks.detach(), layer_m.detach(), candidate, region)
+        refined = (depth_m + written).clamp_min(MIN_DEPTH_M)
+        layer_m = layer_m * pooled(refined.log() - depth_m.log(), small).exp()
+        guest = torch.where(guest >= 0, take(surest.indices, guest), -1)
+        return refined, instances._replace(
+            guest=instances.guest.scatter(1, surest.indices, guest),
+            layer_m=instances.layer_m.scatter(1, surest.indices, layer_m),
+        )
 
-    def _candidates(self, classes: Tensor, masks: Tensor) -> Tensor:
-        """(B, N) bool: sure of the class and of the mask."""
-        score = classes.detach().softmax(-1)[..., 1:].amax(-1)
-        masks = masks.detach().flatten(2)
-        inside = (masks > 0).float()
-        sure = (masks.sigmoid() * inside).sum(-1) / inside.sum(-1).clamp_min(1)
+    def _candidates(self, score: Tensor, masks: Tensor) -> Tensor:
+        """(B, P) bool: sure of the class and of the mask."""
+        chance = masks.sigmoid().flatten(2)
+        inside = (chance > 0.5).float()
+        sure = (chance * inside).sum(-1) / inside.sum(-1).clamp_min(1)
         return (score > self.config.candidate_score) & (sure > self.config.candidate_mask)
 
     def _boxes(self, masks: Tensor) -> Tensor:
         """(B, N, 4) left, top, right, bottom of each mask in parts of the picture; an empty one has no area."""
-        inside, sides = masks.detach() > 0, []
+        inside, sides = (masks > 0).float(), []
         for along, length in ((-2, masks.shape[-1]), (-1, masks.shape[-2])):
-            there = inside.float().amax(along) > 0
+            there = inside.amax(along) > 0
             at = torch.arange(length, device=masks.device, dtype=torch.float32)
             sides.append(torch.where(there, at, float(length)).amin(-1) / length)
             sides.append(torch.where(there, at + 1, 0.0).amax(-1) / length)
         left, right, top, bottom = sides
-        return torch.cat(
-            [x[..., None] for x in (left, top, torch.maximum(left, right), torch.maximum(top, bottom))], -1
-        )
+        right, bottom = torch.maximum(left, right), torch.maximum(top, bottom)
+        return torch.cat([side[..., None] for side in (left, top, right, bottom)], -1)
 
     def _guests(self, boxes: Tensor, candidate: Tensor, layer_m: Tensor) -> Tensor:
         """(B, N) of each main instance: the overlapping one nearest to it in depth, -1 where there is none."""
@@ -87,29 +92,20 @@ class Refinement(nn.Module):
         x = (low[..., :1] + step * size[..., :1])[:, :, None].expand(-1, -1, ROI, -1)
         y = (low[..., 1:] + step * size[..., 1:])[..., None].expand(-1, -1, -1, ROI)
         grid = 2 * torch.cat([x[..., None], y[..., None]], -1) - 1  # (B, N, ROI, ROI, 2)
-        # of the two finest paths and the depth, all regions of a picture at once
-        maps = torch.cat([resize(paths[2], paths[3].shape[-2:]), paths[3]], 1).float()
-        maps = torch.cat([maps, resize(depth_m.detach().log()[:, None], maps.shape[-2:])], 1)
-        seen = _sample(maps, grid.flatten(1, 2)).unflatten(2, (n, ROI)).transpose(1, 2).flatten(0, 1)
-        masks = masks.detach().clamp(ABSENT_LOGIT, -ABSENT_LOGIT)
+        everywhere = grid.flatten(1, 2)  # all regions of a picture at once
+        maps = (paths[2].float(), paths[3].float(), depth_m.detach().log()[:, None])
+        seen = [_sample(x, everywhere).unflatten(2, (n, ROI)).transpose(1, 2).flatten(0, 1) for x in maps]
+        masks = masks.clamp(ABSENT_LOGIT, -ABSENT_LOGIT)
         main = _sample(masks.flatten(0, 1)[:, None], grid.flatten(0, 1))
         beside = _sample(take(masks, guest).flatten(0, 1)[:, None], grid.flatten(0, 1))
         alone = (guest < 0).flatten()[:, None, None, None]
         beside = torch.where(alone, ABSENT_LOGIT, beside)
         log_layer = layer_m.detach().log()
         log_guest = torch.where(guest >= 0, take(log_layer, guest), log_layer)
-        log_layer, log_guest = (
-            x.flatten()[:, None, None, None].expand(-1, 1, ROI, ROI) for x in (log_layer, log_guest)
-        )
-        log_depth = seen[:, -1:]
-        geometry = [
-            main / 4,
-            beside / 4,
-            grid.flatten(0, 1).movedim(-1, 1),
-            log_depth - log_layer,
-            log_guest - log_layer,
-        ]
-        return torch.cat([seen[:, :-1], *geometry, log_depth / 2 - 1, log_layer / 2 - 1], 1), main
+        log_layer, log_guest = (x.flatten()[:, None, None, None].expand_as(main) for x in (log_layer, log_guest))
+        log_depth, where = seen[2], grid.flatten(0, 1).movedim(-1, 1)
+        relative = [log_depth - log_layer, log_guest - log_layer, log_depth / 2 - 1, log_layer / 2 - 1]
+        return torch.cat([*seen[:2], main / 4, beside / 4, where, *relative], 1), main
 
     def _error(self, features: Tensor, main: Tensor) -> Tensor:
         """(B * N, ROI, ROI) logits of E_obj."""
@@ -119,13 +115,12 @@ class Refinement(nn.Module):
         x = x + self.around(whole)[..., None, None]
         return self.error(F.relu(x))[:, 0]
 
-    def _written(self, correction: Tensor, instances: Instances, candidate: Tensor, region: Tensor) -> Tensor:
+    def _written(self, correction: Tensor, masks: Tensor, layer_m: Tensor, candidate: Tensor, region: Tensor) -> Tensor:
         """(B, h, w) metres to add: of each pixel's instance, the nearer where masks overlap; nothing outside of all."""
         n = candidate.shape[1]
-        masks = instances.masks.detach()
         h, w = masks.shape[-2:]
         mine = (masks > 0) & candidate[..., None, None]
-        nearest, owner = torch.where(mine, instances.layer_m.detach()[..., None, None], NOWHERE).min(1)  # (B, h, w)
+        nearest, owner = torch.where(mine, layer_m[..., None, None], NOWHERE).min(1)  # (B, h, w)
         logit = masks.gather(1, owner[:, None])[:, 0]
         weight = torch.where(nearest < NOWHERE, logit.clamp(0, 1), 0.0)  # fades inside the mask, never across
         box = region.gather(1, owner.flatten(1)[..., None].expand(-1, -1, 4)).unflatten(1, (h, w))

@@ -17,7 +17,8 @@ class ModelConfig:
     ranges: '' without holistic initialisation, else how range_count ranges divide range_limits_m: 'uniform' or 'log';
     range_halving: a level of the cascade may correct half as much as the one before.
     queries: 0 without instances, else how many are looked for; query_dim, query_layers: of their decoder.
-    candidate_score, candidate_mask: instances surer than this are refined. pair_overlap: of the boxes of a pair,
+    refined: at most so many instances are refined, the surest; candidate_score, candidate_mask: if they are surer than
+    this of their class and mask. pair_overlap: of the boxes of a pair,
     relative to the smaller box or (pair_by 'union') as IoU.
     """
 
@@ -39,6 +40,7 @@ class ModelConfig:
     queries: int = 0
     query_dim: int = 0
     query_layers: int = 0
+    refined: int = 16
     candidate_score: float = 0.9
     candidate_mask: float = 0.8
     pair_overlap: float = 0.1
