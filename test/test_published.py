@@ -180,10 +180,13 @@ def test_gid_is_a_folder_of_sequences(tmp_path):
     lens = Intrinsics.from_fov(8, 6, 60)
     about = {"name": "one", "frames": 1}
     with SequenceWriter(tmp_path / "one", about, camera_json(lens, 1e-3, "sensor")) as writer:
-        depth_m = np.full((6, 8), 2, np.float32)
+        depth_m = np.repeat(np.float32([2, 12]), 3)[:, None] * np.ones(8, np.float32)
         writer.add({"stamp_ns": 0, "instances": [], "color": np.zeros((6, 8, 3), np.uint8), "depth_m": depth_m})
     (clip,), protocol = open_published("gid", tmp_path)
-    assert clip.about["name"] == "one" and protocol.span == "near"
+    seen = clip.read(0, ("color", "depth_m"))
+    assert (clip.about["name"], protocol.limits_m) == ("one", (0.01, 10.0))
+    assert (seen["depth_m"][:3] == 2).all() and np.isnan(seen["depth_m"][3:]).all(), "GID ends at 10 m"
+    assert seen["color"].shape == (6, 8, 3)
 
 
 @pytest.mark.parametrize(

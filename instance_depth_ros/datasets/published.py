@@ -8,13 +8,32 @@ from .clips import Footage
 from .published_clip import Protocol, there
 from .published_stills import kitti, nyu
 from .published_videos import bonn, scannet, sintel
-from .sequence import open_folder
+from .sequence import Sequence, open_folder
 
 # Garg's crop of KITTI, in shares of the picture, and Eigen's of NYU, in pixels.
 GARG, EIGEN_NYU = (0.40810811, 0.99189189, 0.03594771, 0.96405229), (45, 471, 41, 601)
-# The protocol, and what gives the clips of (folder, protocol); gid: our own sequence folders (docs/dataset.md).
+
+
+class Judged(Sequence):
+    """A sequence whose depth and truth are what a protocol judges."""
+
+    def __init__(self, folder: str | Path, protocol: Protocol):
+        super().__init__(folder)
+        self._protocol = protocol
+
+    def _layer(self, name: str, index: int):
+        array = super()._layer(name, index)
+        return self._protocol.judged(array) if name in ("depth_m", "truth_m") else array
+
+
+def gid(folder: Path, protocol: Protocol) -> list[Judged]:
+    """Our own sequence folders (docs/dataset.md), to the 10 m where GID ends."""
+    return [Judged(sequence.folder, protocol) for sequence in open_folder(folder)]
+
+
+# The protocol, and what gives the clips of (folder, protocol).
 DATASETS = {
-    "gid": (Protocol("gid", (0.01, 10.0), "clip", span="near"), lambda folder, _: open_folder(folder)),
+    "gid": (Protocol("gid", (0.01, 10.0), "clip"), gid),
     "nyu": (Protocol("nyu", (1e-3, 10.0), "frame", EIGEN_NYU), nyu),
     "kitti": (Protocol("kitti", (1e-3, 80.0), "frame", GARG), kitti),
     "bonn": (Protocol("bonn", (1e-3, 10.0), "clip"), bonn),

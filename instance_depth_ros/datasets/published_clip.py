@@ -21,15 +21,13 @@ class Protocol:
 
     limits_m: truth outside is not judged; predictions are clipped to them. crop: first and last row, first and last
     column (excluded) of what is judged, in pixels, or as shares of the size where they are floats. each: 'frame' or
-    'clip': what means are taken over, and what relative disparity gets one scale and shift for. span: of
-    metrics.RANGES.
+    'clip': what means are taken over, and what relative disparity gets one scale and shift for.
     """
 
     name: str
     limits_m: tuple[float, float]
     each: str
     crop: tuple[Edge, Edge, Edge, Edge] | None = None
-    span: str = "all"
 
     def judged(self, depth_m: np.ndarray) -> np.ndarray:
         """(H, W) metres -> (H, W) float32, NaN where it is not judged."""
@@ -79,7 +77,6 @@ class Pictures:
             "source": "imported",
             "dataset": protocol.name,
             "frames": len(shots),
-            "limits_m": protocol.limits_m,
             "renderer": None,
         }
 

@@ -54,7 +54,7 @@ PAPER = {
 
 def figures(by_clip: dict[str, dict[str, dict]], protocol: Protocol) -> dict[str, float | None]:
     """{metric: mean} of MetricMean.by_clip(): every clip counts alike or, in stills, every frame."""
-    clips = list(by_clip[protocol.span].values())
+    clips = list(by_clip["all"].values())
     weights = [clip["frames"] if protocol.each == "frame" else 1 for clip in clips]
     return {metric: _mean([clip[metric] for clip in clips], weights) for metric in LOWER_IS_BETTER + HIGHER_IS_BETTER}
 
