@@ -111,7 +111,7 @@ def evaluate(ablation: Ablation, weights: Path, with_instances: bool, threads: i
         with closing(footage):
             evaluation.clip(footage, ablation.frames)
     result = evaluation.result()
-    errors = {part: result[part] and {name: result[part][name] for name in ERRORS} for part in COMPARED}
+    errors = {part: {name: (result[part] or {}).get(name) for name in ERRORS} for part in COMPARED}
     found = {"weights_sha256": sha256, **errors, "clips": evaluation.by_clip()}
     kept.write_text(json.dumps(found, indent=1))
     return found
@@ -138,16 +138,16 @@ def compared(results: dict[tuple[str, int], dict], baseline: str, whole: str, pa
 
 
 def table(results: dict[tuple[str, int], dict], ablation: Ablation) -> dict[str, dict]:
-    """{variant: {all: {rel, ...}, instances, occlusion_bands}}: the mean over seeds."""
+    """{variant: {all: {rel, ...}, instances, occlusion_bands}}: the mean over seeds, None where there was nothing."""
     rows = {}
     for variant in ablation.variants:
         runs = [results[variant, seed] for seed in ablation.seeds]
-        rows[variant] = {
-            part: {name: float(np.mean([run[part][name] for run in runs])) for name in ERRORS}
-            for part in COMPARED
-            if all(run[part] for run in runs)
-        }
+        rows[variant] = {part: {name: _mean([run[part][name] for run in runs]) for name in ERRORS} for part in COMPARED}
     return rows
+
+
+def _mean(values: list[float | None]) -> float | None:
+    return None if None in values else float(np.mean(values))
 
 
 def main(args) -> int:
@@ -188,7 +188,8 @@ def main(args) -> int:
 def _lines(rows: dict, falls: dict, baseline: str, whole: str):
     yield f"{'':12}{'REL':>8}{'RMS':>8}{'sigma1':>8}{'sigma2':>8}{'sigma3':>8}"
     for variant, parts in rows.items():
-        yield f"{variant:12}" + "".join(f"{parts['all'][n]:8.4f}" for n in ("rel", "rms", "sigma1", "sigma2", "sigma3"))
+        figures = (parts["all"][name] for name in ("rel", "rms", "sigma1", "sigma2", "sigma3"))
+        yield f"{variant:12}" + "".join(f"{'-':>8}" if value is None else f"{value:8.4f}" for value in figures)
     for part, fall in falls.items():
         if fall:
             low, high = fall["interval"]
