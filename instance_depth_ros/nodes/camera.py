@@ -104,7 +104,7 @@ class CameraNode(Node):
 class Pacer:
     """Keeps at most two frames on the way to the depth node: counts on the camera_info that each result brings back."""
 
-    IN_FLIGHT, TIMEOUT_S = 2, 1.0
+    IN_FLIGHT, TIMEOUT_S = 2, 3.0
     # The first of two gets so long to be taken from the depth node's slot, where the second would overwrite it.
     SPACING_S = 0.05
 
