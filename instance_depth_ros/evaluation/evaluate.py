@@ -45,7 +45,7 @@ class Evaluation:
     """Streams clips through an estimator and keeps what is needed to judge it.
 
     Depth, calibration, obstacles and identities are of every frame (depth of clips beyond LONG: of every fifth); masks,
-    instances' depth, boundaries, AUSE, what was hidden five frames before, trivial predictors and the unrefined depth of
+    instances' depth, boundaries, AUSE, what was hidden five frames before, trivial predictors and unrefined depth of
     every fifth; TAE of it and the one before. without_memory: those are also estimated as if each began a stream.
     limits_m: depth is clipped to them before errors are taken, as some protocols do.
     """
