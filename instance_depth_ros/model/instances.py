@@ -140,6 +140,7 @@ class InstanceDecoder(nn.Module):
     def forward(self, seen: Seen, depth_m: Tensor) -> Instances:
         """seen: of B frames; depth_m (B, h, w)."""
         log_depth = (depth_m.float().log() / 2 - 1)[:, None].to(seen.paths[3].dtype)
+        log_depth = log_depth.contiguous(memory_format=torch.channels_last)  # else all that is joined with it is not
         mask_map, maps, layer_maps = self.pixels(seen, log_depth)
         heat = self.heat(maps[1])
         queries, where = self._begin(heat, maps[1])
