@@ -52,6 +52,16 @@ def test_a_slow_partner_pairs_with_each_of_its_frames():
     assert len(drops) == 60 and {stream for stream, _ in drops} == {0}
 
 
+@pytest.mark.parametrize("horizon_s, paired", [(1, 3), (10, 5)])
+def test_what_a_slow_network_says_seconds_later_pairs_within_the_horizon(horizon_s, paired):
+    made, pairs, _ = pairer(horizon_ns=horizon_s * 1000 * MS)
+    for tick in range(8):
+        made.add(0, tick * 500 * MS, tick)
+        if tick >= 3:
+            made.add(1, (tick - 3) * 500 * MS, tick - 3)
+    assert pairs == [(tick, tick) for tick in range(paired)]
+
+
 def test_nothing_grows_without_a_partner_and_all_is_accounted_for():
     made, pairs, drops = pairer(capacity=4)
     for tick in range(1000):

@@ -17,7 +17,7 @@ from ..demo.record import Record, Sample
 from ..evaluation.metrics import depth_metrics, in_range
 from .instances import instances_from_table
 from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
-from .pairing import StampPairer, stamp_ns
+from .pairing import PATIENT_NS, StampPairer, stamp_ns
 from .spin import prepare_transport
 
 # Large images arrive at a best-effort subscriber only where shared memory has room for them.
@@ -39,7 +39,7 @@ class Observer:
         self.record = Record()
         self._context = Context()
         self._topics = SEEN | (TRUTH if truth else {})
-        self._pairer = StampPairer(streams=len(self._topics), capacity=12)
+        self._pairer = StampPairer(streams=len(self._topics), capacity=30, horizon_ns=PATIENT_NS)
         self._pairer.registerCallback(self._keep)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)

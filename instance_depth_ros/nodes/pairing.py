@@ -32,17 +32,29 @@ def stamp_ns(message) -> int:
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
 
 
+# For who pairs pictures with what a slow network made of them.
+PATIENT_NS = 10_000_000_000
+
+
 class StampPairer(SimpleFilter):
     """Calls back with one item of each stream, stamps within slop_ns of the one that completed the set.
 
     filters: message_filters.Subscriber or any SimpleFilter, one a stream; or none, and add() is called by hand.
     on_drop(stream, item) hears of each item that was left without partners. Callbacks run outside the lock.
+    horizon_ns: one stream may be so much later than another; farther apart, time has jumped back.
     """
 
-    HORIZON_NS = 1_000_000_000
-
-    def __init__(self, filters=(), streams: int = 0, slop_ns: int = 0, capacity: int = 8, on_drop=None):
+    def __init__(
+        self,
+        filters=(),
+        streams: int = 0,
+        slop_ns: int = 0,
+        capacity: int = 8,
+        on_drop=None,
+        horizon_ns: int = 1_000_000_000,
+    ):
         super().__init__()
+        self._horizon_ns = horizon_ns
         self.slop_ns = slop_ns
         self.capacity = capacity
         self._queues = [deque() for _ in range(len(filters) or streams)]
@@ -97,9 +109,9 @@ class StampPairer(SimpleFilter):
         """What waits from long after now was stamped before time jumped back (a looped bag)."""
         dropped = []
         for stream, queue in enumerate(self._queues):
-            kept = [entry for entry in queue if entry[0] <= stamp_ns + self.HORIZON_NS]
+            kept = [entry for entry in queue if entry[0] <= stamp_ns + self._horizon_ns]
             if len(kept) < len(queue):
-                dropped += [(stream, entry[1]) for entry in queue if entry[0] > stamp_ns + self.HORIZON_NS]
+                dropped += [(stream, entry[1]) for entry in queue if entry[0] > stamp_ns + self._horizon_ns]
                 queue.clear()
                 queue.extend(kept)
         return dropped

@@ -19,7 +19,7 @@ from ..geometry import POINT
 from ..screen import CURVES, Screen
 from .instances import instances_from_table
 from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
-from .pairing import StampPairer, stamp_ns
+from .pairing import PATIENT_NS, StampPairer, stamp_ns
 from .parameters import Parameters
 from .spin import run
 
@@ -69,7 +69,7 @@ class ViewerNode(Node):
         published = [name for name in STREAMS if self._subscribe(name)]
         if published != self._published:
             self._published = published
-            self._pairer = StampPairer(streams=len(published), capacity=WAITING)
+            self._pairer = StampPairer(streams=len(published), capacity=WAITING, horizon_ns=PATIENT_NS)
             self._pairer.registerCallback(self._show)
         if time.monotonic() - self._silent_since > self.settings.silence_s:
             self._silent_since = math.inf  # said once a silence
