@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import SMALL, lively
 
-from instance_depth_ros.model.instances import from_masks, hottest_around, pooled, position
+from instance_depth_ros.model.instances import Blob, from_masks, hottest_around, pooled, position
 from instance_depth_ros.model.memory import Memory
 from instance_depth_ros.model.temporal import Clip
 
@@ -87,3 +87,13 @@ def test_no_two_places_share_a_position():
     places = position(8, 11, 96, torch.device("cpu"))
     assert places.shape == (88, 96)
     assert torch.cdist(places, places).fill_diagonal_(9).min() > 0.1
+
+
+def test_a_blob_is_a_bump_around_its_place():
+    blob, place = Blob(8), torch.tensor([[[0.25, 0.5], [0.75, 0.25]]])
+    with torch.no_grad():
+        logits = blob(torch.zeros(1, 2, 8), place, 20, 40)[0]
+    for bump, (x, y) in zip(logits, ((9.5, 9.5), (29.5, 4.5)), strict=True):
+        row, column = divmod(int(bump.argmax()), 40)
+        assert abs(column - x) <= 0.5 and abs(row - y) <= 0.5
+        assert bump.max() == pytest.approx(1.0, abs=0.05) and bump.min() < -2

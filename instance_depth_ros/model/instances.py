@@ -115,6 +115,37 @@ class PixelDecoder(nn.Module):
         return mask, [map16, map8], layers
 
 
+class Blob(nn.Module):
+    """What a mask is like before its pixels are looked at: a bump around the place where its query began.
+
+    b - a_x (x - c_x)^2 - a_y (y - c_y)^2, a matrix product with 1, x, y, x^2, y^2; two people who look alike differ
+    by it, and convolutions know little of where they are.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.shape = nn.Linear(dim, 5)  # steepness along x and y, shift of the middle, height
+        nn.init.zeros_(self.shape.weight)
+        with torch.no_grad():
+            self.shape.bias.copy_(torch.tensor([4.0, 3.0, 0.0, 0.0, 1.0]))
+
+    def forward(self, queries: Tensor, place: Tensor, height: int, width: int) -> Tensor:
+        """queries (B, N, C), place (B, N, 2) x, y in parts of the picture -> logits (B, N, height, width), fp32."""
+        with torch.autocast(queries.device.type, enabled=False):
+            shape = self.shape(queries.to(self.shape.weight.dtype)).float()
+            steep = shape[..., :2].clamp(-2, 8).exp()
+            middle = place.float() + 0.1 * shape[..., 2:4].tanh() - 0.5
+            height_there = shape[..., 4:] - (steep * middle.square()).sum(-1, keepdim=True)
+            factors = torch.cat([height_there, 2 * steep * middle, -steep], -1)
+            x, y = (
+                (torch.arange(length, device=place.device, dtype=torch.float32) + 0.5) / length - 0.5
+                for length in (width, height)
+            )
+            x, y = x.expand(height, -1).flatten(), y[:, None].expand(-1, width).flatten()
+            basis = torch.cat([z[None] for z in (torch.ones_like(x), x, y, x * x, y * y)])
+            return (factors @ basis).unflatten(2, (height, width))
+
+
 class InstanceDecoder(nn.Module):
     """Seen and holistic depth -> Instances of one frame each (guest is left to the refinement)."""
 
@@ -132,6 +163,7 @@ class InstanceDecoder(nn.Module):
         self.fuse = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), nn.Linear(dim, dim))
         self.classify = nn.Linear(dim, len(CLASSES))
         self.mask = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, config.features))
+        self.blob = Blob(dim)
         self.embed = nn.Linear(dim, EMBEDDING)
         self.layer = nn.Linear(dim, 2)  # correction of the layer and log of its relative error
         nn.init.zeros_(self.layer.weight)
@@ -143,7 +175,7 @@ class InstanceDecoder(nn.Module):
         log_depth = log_depth.contiguous(memory_format=torch.channels_last)  # else all that is joined with it is not
         mask_map, maps, layer_maps = self.pixels(seen, log_depth)
         heat = self.heat(maps[1])
-        queries, where = self._begin(heat, maps[1])
+        queries, where, place = self._begin(heat, maps[1])
         queries = (queries + self.sets).flatten(0, 1)  # both sets as one batch: the segmentation's first
         where = torch.cat([where, where])
         small = resize(mask_map, maps[1].shape[-2:])
@@ -153,10 +185,10 @@ class InstanceDecoder(nn.Module):
             memory = torch.cat([maps[scale], layer_maps[scale]])
             size = memory.shape[-2:]
             places = position(size[0], size[1], memory.shape[1], memory.device).to(memory.dtype)
-            auxiliary.append(self._read(queries, small)[:2])
+            auxiliary.append(self._read(queries, place, small)[:2])
             closed = self._closed(auxiliary[-1][1], size)
             queries = layer(queries, where, memory.flatten(2).transpose(1, 2), places[None], closed)
-        classes, masks, fused = self._read(queries, mask_map)
+        classes, masks, fused = self._read(queries, place, mask_map)
         correction, spread = self.layer(fused).float().unbind(-1)
         layer_m = pooled(depth_m.float().log(), resize(masks, seen.paths[2].shape[-2:])).add(correction.tanh()).exp()
         embedding = self.embed(fused).float()
@@ -165,8 +197,11 @@ class InstanceDecoder(nn.Module):
         spread = (spread - 2).clamp(-5.0, 2.0)
         return Instances(classes, masks, layer_m, spread, embedding, guest, heat.float(), tuple(auxiliary))
 
-    def _begin(self, heat: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, C) queries from the N hottest places that are hotter than their neighbours, and where those are."""
+    def _begin(self, heat: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, C) queries from the N hottest places that are hotter than their neighbours, and where those are.
+
+        Where: as sinusoids (B, N, C) and as x, y in parts of the picture, (B, N, 2).
+        """
         b, c, h, w = features.shape
         hot = heat.detach().float()
         hot = torch.where(hottest_around(hot) == hot, hot, hot - 20.0).flatten(1)
@@ -175,15 +210,17 @@ class InstanceDecoder(nn.Module):
         queries = self.begin(tokens.gather(1, place[..., None].expand(-1, -1, c)))
         places = position(h, w, c, features.device).to(features.dtype)
         where = places[None].expand(b, -1, -1).gather(1, place[..., None].expand(-1, -1, c))
-        return queries, where
+        row, column = torch.div(place, w, rounding_mode="floor"), place % w
+        place = torch.cat([((column + 0.5) / w)[..., None], ((row + 0.5) / h)[..., None]], -1)
+        return queries, where, place
 
-    def _read(self, queries: Tensor, mask_map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(self, queries: Tensor, place: Tensor, mask_map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Both sets fused to class logits (B, N, 7), mask logits (B, N, h, w) and what they came from (B, N, C)."""
         segmentation, layer = self.norm(queries).chunk(2)
         fused = segmentation + self.fuse(torch.cat([segmentation, layer], -1))
         h, w = mask_map.shape[-2:]
-        masks = (self.mask(fused) @ mask_map.flatten(2)).unflatten(2, (h, w))
-        return self.classify(fused).float(), masks.float(), fused
+        masks = (self.mask(fused) @ mask_map.flatten(2)).unflatten(2, (h, w)).float() + self.blob(fused, place, h, w)
+        return self.classify(fused).float(), masks, fused
 
     def _closed(self, masks: Tensor, size: tuple[int, int]) -> Tensor:
         """(2 B, 1, N, L) what is added to the scores: a query looks at its mask, or, while that is empty, anywhere."""
