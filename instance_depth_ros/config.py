@@ -123,7 +123,7 @@ SETTINGS = (
             ("depth",), unit="m", bounds=(0.0, 1000.0), live=True),
     Setting("use_compressed", False, "subscribe to CompressedImage instead of Image", ("depth",)),
     Setting("use_depth", False, "subscribe to registered depth and pair it by stamp", ("depth",)),
-    Setting("fixed_frame", "", "frame that stands still (odom, map): tf's pose of the camera in it helps tracking; '': no",
+    Setting("fixed_frame", "", "frame that stands still (odom, map): tf's pose of the camera in it helps tracking",
             ("depth",)),
     Setting("pair_slop_ms", 15.0, "stamps this close belong to one frame", ("depth",), unit="ms", bounds=(0.0, 1000.0),
             live=True),

@@ -110,7 +110,7 @@ def agreement(output: np.ndarray, reference: np.ndarray) -> str:
 
 
 def probe_inputs(config: ModelConfig) -> tuple[Tensor, Tensor | None]:
-    """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W), None with official weights."""
+    """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W) or None."""
     with np.load(PROBE) as stored:
         color = stored["color"]
     height, width = (size // config.multiple * config.multiple for size in color.shape[1:3])

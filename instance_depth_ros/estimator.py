@@ -21,7 +21,7 @@ from .geometry import Intrinsics, valid
 from .model import checkpoint
 from .model.memory import Memory
 from .model.network import Prediction
-from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, prepare
+from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output_size, prepare
 from .model.scene_cut import difference, thumbnail
 from .motion import camera_motion, pose_motion
 from .sightings import Seen
@@ -188,8 +188,8 @@ class Estimator:
         return Intrinsics.from_fov(width, height, self.settings.assumed_fov_deg, assumed=True)
 
     def _lens_planes(self, intrinsics: Intrinsics) -> torch.Tensor | None:
-        """The network's view of the lens, made once a camera; a ViT takes none."""
-        if self.engine.config.encoder == "vit":
+        """The network's view of the lens, made once a camera; official weights take none."""
+        if not self.engine.config.ours:
             return None
         if self._lens is None or self._lens[0] != intrinsics:
             planes = torch.from_numpy(lens_planes(intrinsics, self.engine.config.canonical_focal_px))[None]
@@ -200,8 +200,7 @@ class Estimator:
         """Instances from elsewhere, and the masks of them that the network is to refine."""
         if self.instances not in ("hf", "topic"):
             return None, None
-        # a ViT's depth is as large as its input, that of the residual encoder half as large
-        output = size if self.engine.config.encoder == "vit" else tuple(side // 2 for side in size)
+        output = output_size(size, self.engine.config)
         if self.instances == "topic":
             given = sightings.from_ids(frame.ids, frame.size, output)
         else:

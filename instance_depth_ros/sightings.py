@@ -13,7 +13,7 @@ import torch
 from scipy.ndimage import find_objects
 
 from .config import CLASSES
-from .model.instances import Instances
+from .model.instances import SURE_LOGIT, Instances
 from .tracking import Sighting
 
 CLEAR_LOGIT = 1.4  # two masks as sure of a pixel as this, 0.8, both mean it: there the nearer one is seen
@@ -21,7 +21,6 @@ DUPLICATE_IOU = 0.6
 PART, PART_RATIO = 0.8, 1.1  # so much of a mask inside one of its class, at depths so alike, is a part of that
 LEAST_CELLS, LEAST_SHARE = 3, 0.05  # what remains of a mask, in cells and of what it claimed
 UNKNOWN_SPREAD = 0.1  # relative error of a layer that nobody has an opinion of
-GIVEN_LOGIT = 8.0  # of masks from elsewhere
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ def _given(full: np.ndarray, class_id: list, score: list, output: tuple[int, int
 def mask_logits(labels: np.ndarray, queries: int) -> torch.Tensor:
     """(1, queries, h, w) of a label image: what the network refines in place of its own masks."""
     mine = torch.from_numpy(labels.astype(np.int32)) == torch.arange(1, queries + 1)[:, None, None]
-    return torch.where(mine, GIVEN_LOGIT, -GIVEN_LOGIT)[None]
+    return torch.where(mine, SURE_LOGIT, -SURE_LOGIT)[None]
 
 
 def completed(given: Seen, depth_m: np.ndarray, instances: Instances | None) -> Seen:

@@ -17,6 +17,7 @@ from instance_depth_ros.geometry import Intrinsics
 from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.instances import Instances
 from instance_depth_ros.model.network import Prediction
+from instance_depth_ros.model.presets import PRESETS
 
 FRAME_NS = 100_000_000
 HEIGHT, WIDTH = 128, 192
@@ -262,3 +263,21 @@ def test_what_is_not_finite_is_no_instance(estimator):
         estimate, state = estimator.step(Frame(PICTURES[0], step * FRAME_NS, intrinsics=LENS), state)
     (person,) = estimate.instances
     assert person.class_id == PERSON and np.isfinite(estimate.depth_m).all()
+
+
+def test_a_vit_of_ours_takes_the_lens_and_masks_from_elsewhere(tmp_path):
+    config_of_vit = replace(
+        PRESETS["instance_small"], dims=(48,), depths=(4,), heads=4, taps=(0, 1, 2, 3), features=32,
+        out_channels=(16, 16, 32, 32), query_dim=32, query_layers=1, short_side=56,
+    )  # fmt: skip
+    path = tmp_path / "vit.safetensors"
+    checkpoint.save(lively(config_of_vit), path, {"name": "vit"}, exact=True)
+    for source in ("network", "topic"):
+        estimator = Estimator(config.make("depth", weights=str(path), precision="fp32", instances=source))
+        ids = np.zeros((120, 160), np.uint16)
+        ids[20:80, 30:90] = 7
+        frame = Frame(np.full((120, 160, 3), 90, np.uint8), 0, intrinsics=Intrinsics.from_fov(160, 120, 60.0), ids=ids)
+        estimate, _ = estimator.step(frame)
+        assert estimate.depth_m.shape == estimate.ids.shape == (120, 160)
+        if source == "topic":
+            assert [instance.id for instance in estimate.instances] == [7]

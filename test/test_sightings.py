@@ -9,7 +9,7 @@ from instance_depth_ros.describe import describe, extents, hiding
 from instance_depth_ros.geometry import Intrinsics
 from instance_depth_ros.model.instances import Instances
 from instance_depth_ros.sightings import (
-    GIVEN_LOGIT,
+    SURE_LOGIT,
     UNKNOWN_SPREAD,
     completed,
     from_ids,
@@ -145,8 +145,8 @@ def test_masks_from_elsewhere():
     np.testing.assert_array_equal(seen.class_id, [PERSON, BALL])
     logits = mask_logits(seen.labels, QUERIES)
     assert logits.shape == (1, QUERIES, *CELLS) and logits.dtype == torch.float32
-    np.testing.assert_array_equal(logits[0, 1] == GIVEN_LOGIT, seen.labels == 2)
-    assert (logits[0, 2:] == -GIVEN_LOGIT).all()
+    np.testing.assert_array_equal(logits[0, 1] == SURE_LOGIT, seen.labels == 2)
+    assert (logits[0, 2:] == -SURE_LOGIT).all()
 
     depth_m = np.where(seen.labels == 2, 3, 5).astype(np.float32)
     seen = completed(seen, depth_m, None)

@@ -208,7 +208,7 @@ def test_the_average_of_a_part_forgets_how_it_began(sequences, tmp_path):
 def test_the_losses_follow_from_what_trains(sequences, tmp_path):
     trainer = Watched(recipe(sequences), tmp_path / "run", False)
     trainer.run()
-    depth = {"silog", "absolute", "gradient", "confidence", "ranges"}
+    depth = {"silog", "absolute", "gradient", "foreground", "confidence", "ranges"}
     instances = {"label", "mask", "dice", "layer", "spread", "heat", "embedding"}
     assert set(trainer.curve[0]) == depth and set(trainer.curve[2]) == instances
     assert set(trainer.curve[4]) == depth | {"temporal", "object", "distance"}

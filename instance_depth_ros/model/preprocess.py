@@ -38,6 +38,14 @@ def network_size(height: int, width: int, config: ModelConfig, short_side: int =
     return official_size(height, width, short, multiple)
 
 
+def output_size(size: tuple[int, int], config: ModelConfig) -> tuple[int, int]:
+    """(height, width) of the depth that comes out for an input of that size."""
+    if not config.ours:
+        return size
+    cells = 4 if config.encoder == "conv" else 14  # pixels of the finest tap, or of a patch, which becomes 8 x 8
+    return tuple(side // cells * (2 if config.encoder == "conv" else 8) for side in size)
+
+
 def official_size(height: int, width: int, short: int, multiple: int = 14) -> tuple[int, int]:
     """Video Depth Anything's rule: the short side reaches `short`; beyond 16:9 it shrinks so that the long one fits."""
     ratio = max(height, width) / min(height, width)

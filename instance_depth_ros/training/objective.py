@@ -38,6 +38,8 @@ def depth_terms(prediction, batch, phase: Phase, config: TrainConfig, step: int)
         "silog": losses.silog(depth_m, truth_m, mask),
         "absolute": losses.log_absolute(depth_m, truth_m, mask),
         "gradient": losses.log_gradient(depth_m, truth_m, mask),
+        # people are few of the pixels, and most of what matters
+        "foreground": losses.log_absolute(depth_m, truth_m, mask & (picked(batch["ids"], size, step) != 0)),
     }
     if prediction.logit is not None:
         # nothing said about the sky is right

@@ -64,6 +64,7 @@ class Weights:
     silog: float = 1.0
     absolute: float = 10.0
     gradient: float = 5.0
+    foreground: float = 3.0
     temporal: float = 10.0
     confidence: float = 0.5
     lens: float = 5.0
