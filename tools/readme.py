@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 README, FIGURES = ROOT / "README.md", ROOT / "docs" / "figures"
 # The result in docs/figures/ -> where its command leaves it, and the command.
 RESULTS = {
+    "sim-test": ("out/eval/sim-test.json", "instance-depth eval --data sim-test --without-memory"),
     "sim-val": ("out/eval/sim-val.json", "make eval"),
+    "ablation": ("out/eval/ablation.json", "instance-depth ablation --config config/train/ablation.yaml"),
     "demo": ("out/demo/summary.json", "make demo"),
     "demo-max": ("out/demo-max/summary.json", "instance-depth demo --rate max --out out/demo-max"),
     "demo-simulated": (
@@ -138,7 +140,7 @@ def scenes() -> str:
 
 def figures() -> str:
     """One table a result; where one is not there, the command that makes it."""
-    tables = {"sim-val": accuracy, "demo": demo, "demo-max": demo, "demo-simulated": demo, "bench": bench}
+    tables = {"demo": demo, "demo-max": demo, "demo-simulated": demo, "bench": bench, "ablation": ablation}
     parts = []
     for name, (_, command) in RESULTS.items():
         path = FIGURES / f"{name}.json"
@@ -147,21 +149,61 @@ def figures() -> str:
             continue
         result = json.loads(path.read_text())
         where = f"`{command}` on {result['machine']}; commit {result['commit']}, {result['date']}:"
-        parts.append(f"{where}\n\n{tables[name](result)}")
+        parts.append(f"{where}\n\n{tables.get(name, accuracy)(result)}")
     return "\n\n".join(parts)
 
 
 def accuracy(result: dict) -> str:
-    rows = {
+    depth = {
         "network, 0.1 to 80 m": result["all"],
         "network, 0.1 to 10 m": result["near"],
-        "training mean per pixel, 0.1 to 80 m": result["train_mean"],
-        "best constant per image given the truth, 0.1 to 80 m": result["best_constant"],
+        "on instances": result["instances"],
+        "where one instance hides another": result["occlusion_bands"],
+        "on what stands still": result["static"],
+        "on what moves": result["dynamic"],
+        "without memory": result["memory_none"],
+        "training mean per pixel": result["train_mean"],
+        "best constant per image given the truth": result["best_constant"],
     }
-    lines = [f"| sim-val, {result['clips']} clips, {result['frames']} frames | REL | sigma1 |", "|---|---|---|"]
-    lines += [f"| {name} | {row['rel']:.3f} | {row['sigma1']:.3f} |" for name, row in rows.items()]
-    others = f"TAE on still pixels {result['tae']:.2f} %; ECE of the confidence {result['ece']:.3f}."
-    return "\n".join([*lines, "", others])
+    lines = [f"| {result['clips']} clips, {result['frames']} frames | REL | sigma1 |", "|---|---|---|"]
+    lines += [f"| {name} | {row['rel']:.3f} | {row['sigma1']:.3f} |" for name, row in depth.items() if row]
+    others = {
+        "AP, AP50, AP50 of instances 10 to 50 % visible": numbers(result, "ap", "ap50", "ap50_hidden"),
+        "IDF1, HOTA": numbers(result, "idf1", "hota"),
+        "switches of identity": numbers(result, "id_switches", form="{}"),
+        "order of hiding pairs right; by the lower box; by unrefined depth": numbers(
+            result, "order_accuracy", "order_accuracy_heuristic", "order_accuracy_unrefined"
+        ),
+        "TAE on still pixels, of the truth, without memory, %": numbers(
+            result, "tae", "tae_truth", "tae_without_memory", form="{:.2f}"
+        ),
+        "surfaces within 3 m missed, false": numbers(result, "missed_obstacles", "false_obstacles"),
+        "ECE and AUSE of the confidence": numbers(result, "ece", "ause"),
+        "boundary F1 of depth edges": numbers(result, "boundary_f1"),
+        "drift": numbers(result, "drift"),
+    }
+    lines += ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in others.items() if value)]
+    return "\n".join(lines)
+
+
+def numbers(result: dict, *names: str, form: str = "{:.3f}") -> str:
+    """The figures of these keys, '' where none was measured."""
+    values = [result.get(name) for name in names]
+    known = any(value is not None for value in values)
+    return ", ".join("-" if value is None else form.format(value) for value in values) if known else ""
+
+
+def ablation(result: dict) -> str:
+    lines = ["| | REL, all | instances | occlusion bands |", "|---|---|---|---|"]
+    for name, row in result["variants"].items():
+        cells = (row[part]["rel"] for part in ("all", "instances", "occlusion_bands"))
+        lines.append(f"| {name} | {' | '.join('-' if rel is None else f'{rel:.3f}' for rel in cells)} |")
+    for part, fall in result["falls"].items():
+        if fall:
+            low, high = (f"{100 * x:.1f}" for x in fall["interval"])
+            what = f"REL of {part.replace('_', ' ')}, first row to last: {-100 * fall['share']:+.1f} %"
+            lines += ["", f"{what} (95 % interval of the fall over {fall['clips']} clips: {low} to {high} %)."]
+    return "\n".join(lines)
 
 
 def demo(result: dict) -> str:
