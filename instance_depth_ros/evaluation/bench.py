@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from .. import config, graph
+from ..engine import PROBE
 from ..estimator import Estimator
 from ..frame import SOURCE_NETWORK, Estimate, Frame, Instance
 from ..geometry import Intrinsics, cloud
@@ -29,6 +30,7 @@ WARM_UP, RUNS, SLOW_RUNS = 5, 50, 10
 FOV_DEG = 60.0
 FRAME_NS = 33_333_333
 CROWD = 20
+STAGES = ("preprocess", "network", "instances", "track", "upsample", "finish")
 # The graph runs at a pace that leaves the cores idle between frames, lest waiting be measured.
 GRAPH_FPS, BUSY, GRAPH_FRAMES = 5.0, 0.4, 100
 
@@ -83,7 +85,7 @@ def estimator_rows(settings: dict) -> Iterator[dict]:
         stages = stage_times(estimator, *SIZES[size], RUNS)
         if precision == "auto":
             yield row(f"estimator_{name}_{size}", stages["estimator"])
-            yield from (row(f"{stage}_{size}", stages[stage]) for stage in ("preprocess", "upsample", "finish"))
+            yield from (row(f"{stage}_{size}", stages[stage]) for stage in STAGES)
         else:
             yield from (row(f"{part}_{name}_{size}_{precision}", stages[part]) for part in ("estimator", "network"))
 
@@ -176,10 +178,16 @@ def graph_row(settings: dict, size: str, fps: float, observer: type) -> dict:
 
 
 def stage_times(estimator: Estimator, height: int, width: int, runs: int) -> dict[str, list[float]]:
-    """Milliseconds of each run after warming up, by stage and as `estimator`; one stream, so its memory is in use."""
-    color, lens, state = picture(height, width), Intrinsics.from_fov(width, height, FOV_DEG), None
+    """Milliseconds of each run after warming up, by stage and as `estimator`; one stream, so its memory is in use.
+
+    What is seen is the probe clip, some people, forwards and backwards.
+    """
+    with np.load(PROBE) as stored:
+        clip = [cv2.resize(color, (width, height)) for color in stored["color"]]
+    clip, lens, state = clip + clip[-2:0:-1], Intrinsics.from_fov(width, height, FOV_DEG), None
     times = []
     for index in range(WARM_UP + runs):
+        color = clip[index % len(clip)]
         start = time.perf_counter()
         estimate, state = estimator.step(Frame(color, index * FRAME_NS, intrinsics=lens), state)
         times.append({"estimator": (time.perf_counter() - start) * 1e3, **estimate.timings_ms})
