@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .geometry import Intrinsics
 from .model.encoder import Downsample, Residual
+from .model.instances import Instances
 from .model.memory import Memory
 from .model.network import DepthNetwork, Prediction
 from .model.preprocess import lens_planes, normalise
@@ -22,7 +23,7 @@ from .model.presets import ModelConfig
 PROBE = Path(__file__).parent / "weights" / "probe.npz"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # What a reduced precision must keep of fp32 on the probe clip.
-AGREE_SIGMA1, AGREE_REL = 0.999, 0.01
+AGREE_SIGMA1, AGREE_REL, AGREE_MASKS = 0.999, 0.01, 0.99
 
 
 class Engine:
@@ -59,7 +60,7 @@ class Engine:
     ) -> Prediction:
         """As DepthNetwork.forward(), which says what all of them are; image, lens and what comes back are fp32."""
         image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        lens = None if lens is None else lens.to(self.device, self.dtype)
+        lens = None if lens is None else lens.to(self.device)  # fp32: it scales metres
         return self.network(image, lens, memory, masks, instances)
 
     def _use(self, network: DepthNetwork, precision: str) -> None:
@@ -72,22 +73,24 @@ class Engine:
         for name in ("fp16", "bf16") if self.device.type == "cuda" else ("bf16",):
             self._use(reduced(fp32, DTYPES[name]), name)
             output, seconds = self._probe()
-            error = agreement(output, reference)
+            error = agreement(output[0], reference[0]) or mask_agreement(output[1], reference[1])
             if error:
                 self.refused[name] = error
             elif seconds < least_s:
                 best, least_s = (self.network, name), seconds
         self._use(*best)
 
-    def _probe(self) -> tuple[np.ndarray, float]:
-        """Depth of the probe clip, streamed, and the median seconds of a frame."""
+    def _probe(self) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+        """Holistic depth of the probe clip, streamed, where it has instances, and the median seconds of a frame."""
         images, lens = probe_inputs(self.config)
-        memory, outputs, seconds = Memory(), [], []
+        memory, depths, masks, seconds = Memory(), [], [], []
         for image in images:
             start = time.perf_counter()
-            outputs.append(self(image[None], lens, memory).depth.float().cpu().numpy())
+            says = self(image[None], lens, memory)
+            depths.append(says.holistic.float().cpu().numpy())
+            masks.append(foreground(says.instances).cpu().numpy())
             seconds.append(time.perf_counter() - start)
-        return np.concatenate(outputs), float(np.median(seconds[1:]))
+        return (np.concatenate(depths), np.concatenate(masks)), float(np.median(seconds[1:]))
 
 
 def choose_device(device: str) -> torch.device:
@@ -107,6 +110,20 @@ def agreement(output: np.ndarray, reference: np.ndarray) -> str:
     sigma1 = float((np.maximum(ratio, 1 / ratio) < 1.25).mean())
     rel = float(np.abs(ratio - 1).mean())
     return "" if sigma1 >= AGREE_SIGMA1 and rel <= AGREE_REL else f"sigma1 {sigma1:.4f}, REL {rel:.4f} against fp32"
+
+
+def foreground(instances: Instances | None) -> Tensor:
+    """(B, h, w) bool where a query that is likely something has its mask; empty without instances."""
+    if instances is None:
+        return torch.zeros(0, dtype=torch.bool)
+    likely = instances.classes.float().softmax(-1)[..., 0] < 0.5
+    return ((instances.masks > 0) & likely[..., None, None]).any(1)
+
+
+def mask_agreement(output: np.ndarray, reference: np.ndarray) -> str:
+    """'' when both see instances in the same places, else how far off they are."""
+    share = float((output == reference).mean()) if reference.size else 1.0
+    return "" if share >= AGREE_MASKS else f"masks agree on {share:.4f} of the pixels with fp32"
 
 
 def probe_inputs(config: ModelConfig) -> tuple[Tensor, Tensor | None]:

@@ -193,7 +193,7 @@ class Estimator:
             return None
         if self._lens is None or self._lens[0] != intrinsics:
             planes = torch.from_numpy(lens_planes(intrinsics, self.engine.config.canonical_focal_px))[None]
-            self._lens = (intrinsics, planes.to(self.engine.device, self.engine.dtype))
+            self._lens = (intrinsics, planes.to(self.engine.device))
         return self._lens[1]
 
     def _given(self, frame: Frame, size: tuple[int, int]) -> tuple[Seen | None, torch.Tensor | None]:

@@ -11,7 +11,7 @@ from conftest import SMALL, lively
 from goldens.fill import clip
 
 from instance_depth_ros import config, engine
-from instance_depth_ros.engine import Engine, agreement, fold_norms, reduced
+from instance_depth_ros.engine import Engine, agreement, fold_norms, mask_agreement, reduced
 from instance_depth_ros.estimator import Estimator, State
 from instance_depth_ros.frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Frame
 from instance_depth_ros.geometry import Intrinsics, rays
@@ -329,12 +329,13 @@ def test_auto_takes_no_precision_that_disagrees(monkeypatch):
     assert agreement(np.full(9, 2.0), np.full(9, 2.01)) == ""
     assert agreement(np.full(9, np.nan), np.full(9, 2.0)) == "not finite"
     assert "sigma1 0.0000" in agreement(np.full(9, 1.0), np.full(9, 2.0))
+    assert mask_agreement(np.ones(9, bool), np.ones(9, bool)) == mask_agreement(np.ones(0), np.ones(0)) == ""
+    assert "0.8000 of the pixels" in mask_agreement(np.arange(10) < 8, np.ones(10, bool))
 
 
 def test_auto_takes_the_faster_of_those_that_agree(monkeypatch):
-    measured = iter(
-        [(np.full(9, 2.0), 0.02), (np.full(9, 2.0), 0.01), (np.full(9, 2.0), 0.01), (np.full(9, 2.0), 0.02)]
-    )
+    seen = np.full(9, 2.0), np.ones(9, bool)
+    measured = iter([(seen, 0.02), (seen, 0.01), (seen, 0.01), (seen, 0.02)])
     monkeypatch.setattr(Engine, "_probe", lambda self: next(measured))
     faster, slower = (Engine(lively(), "cpu", "auto") for _ in range(2))
     assert (faster.precision, faster.dtype) == ("bf16", torch.bfloat16)

@@ -97,3 +97,24 @@ def test_a_blob_is_a_bump_around_its_place():
         row, column = divmod(int(bump.argmax()), 40)
         assert abs(column - x) <= 0.5 and abs(row - y) <= 0.5
         assert bump.max() == pytest.approx(1.0, abs=0.05) and bump.min() < -2
+
+
+def test_a_query_looks_at_its_mask_and_anywhere_while_that_is_empty():
+    decoder, masks = lively().instances, torch.full((1, 2, 8, 12), -5.0)
+    masks[0, 0, 2:4, 3:6] = 5.0
+    closed = decoder._closed(masks, (8, 12))
+    assert closed.shape == (2, 1, 2, 96)
+    torch.testing.assert_close(closed[0, 0, 0].view(8, 12) < 0, masks[0, 0] < 0)
+    assert (closed[:, 0, 1] == 0).all() and torch.equal(closed[0], closed[1])
+
+
+def test_both_sets_of_queries_have_a_say():
+    decoder = lively().instances
+    queries, place, pixels = torch.randn(2, 3, 96), torch.rand(1, 3, 2), torch.randn(1, 32, 8, 12)
+    with torch.no_grad():
+        before = decoder._read(queries, place, pixels)
+        for which in (0, 1):
+            changed = queries.clone()
+            changed[which] += torch.randn(3, 96)
+            after = decoder._read(changed, place, pixels)
+            assert all((x - y).abs().max() > 1e-3 for x, y in zip(before, after, strict=True)), which

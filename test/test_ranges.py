@@ -75,3 +75,11 @@ def test_the_lens_reaches_the_cascade():
 def test_patches_are_a_strided_convolution():
     block, x = RangeBlock(8, 4), torch.randn(2, 8, 13, 18, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(block._patches(x, (3, 4)), block.patches(x).flatten(2).transpose(1, 2))
+
+
+def test_the_error_depends_on_the_depth_that_is_corrected():
+    cascade = decoder(True)
+    for level in cascade.levels:
+        torch.nn.init.normal_(level.confide[2].weight)
+    near, far = (cascade(paths(), torch.full((2, 24, 32), depth_m), torch.zeros(2))[0] for depth_m in (2.0, 6.0))
+    assert (near / 2 - far / 6).abs().max() > 0.01

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from instance_depth_ros.model.instances import from_masks
-from instance_depth_ros.model.occlusion import Refinement
+from instance_depth_ros.model.occlusion import ROI, Refinement, union
 from instance_depth_ros.model.presets import PRESETS
 
 CONFIG = replace(PRESETS["tiny"], features=8)
@@ -80,14 +80,54 @@ def test_corrections_stay_inside_masks_and_layers_follow():
         assert layer_m.item() == pytest.approx(refined_m[mask > 0].log().mean().exp().item(), rel=0.08)
 
 
-def test_what_one_instance_gets_no_other_gets():
-    torch.manual_seed(0)
-    refined_m, depth_m, _, masks = scene(BEHIND, FRONT, layers_m=(5, 3))
-    alone_m, alone_before_m, _, _ = scene(BEHIND, APART, layers_m=(5, 3))
-    # eq. 9: at most the instance's own layer is added or taken away
-    assert ((refined_m - depth_m).abs()[masks[0] > 0] <= 5.01).all()
-    assert ((refined_m - depth_m).abs()[masks[1] > 0] <= 3.01).all()
-    assert torch.equal(alone_m[:, 22:34], alone_before_m[:, 22:34])
+def test_a_correction_lands_where_it_was_made_and_nobody_gets_that_of_another():
+    refinement, (h, w) = Refinement(CONFIG), (28, 56)
+    masks = torch.full((1, 2, h, w), -8.0)
+    masks[0, 0, :, :28], masks[0, 1, :, 28:] = 8.0, 8.0
+    regions = torch.tensor([[[0, 0, 0.5, 1.0], [0.5, 0, 1.0, 1.0]]])
+    cells = torch.arange(ROI).float()
+    rightwards, downwards = cells.expand(ROI, -1), cells[:, None].expand(-1, ROI)
+    corrections = torch.stack([rightwards, 100 + downwards])[None]
+    candidates, layers_m = torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2)
+    written = refinement._written(corrections, masks, layers_m, candidates, regions)[0]
+    inside = (torch.arange(28).float() + 0.5) / 2 - 0.5  # a cell is two pixels, its value stands in its middle
+    expected = inside.clamp(0, ROI - 1)
+    torch.testing.assert_close(written[:, :28], expected.expand(28, -1))
+    torch.testing.assert_close(written[:, 28:], 100 + expected[:, None].expand(-1, 28))
+
+
+def test_a_pair_is_looked_at_over_the_union_of_both_boxes():
+    a, b = torch.tensor([0.1, 0.2, 0.5, 0.6]), torch.tensor([0.3, 0.1, 0.9, 0.4])
+    torch.testing.assert_close(union(a, b), torch.tensor([0.1, 0.1, 0.9, 0.6]))
+    refinement, seen = Refinement(CONFIG), {}
+    refinement._features = lambda *features: (
+        seen.update(region=features[-1]) or Refinement._features(refinement, *features)
+    )
+    masks = torch.full((1, 3, H, W), -8.0)
+    for index, (top, bottom, left, right) in enumerate((BEHIND, FRONT, APART)):
+        masks[0, index, top:bottom, left:right] = 8.0
+    depth_m = torch.full((1, H, W), 5.0)
+    paths = [torch.randn(1, 8, H // scale, W // scale) for scale in (8, 4, 2, 1)]
+    refinement(paths, depth_m, from_masks(masks, depth_m))
+    both = torch.tensor([4 / W, 4 / H, 30 / W, 30 / H])
+    alone = torch.tensor([36 / W, 4 / H, 46 / W, 20 / H])
+    torch.testing.assert_close(seen["region"][0], torch.stack([both, both, alone]), atol=2 / H, rtol=0)
+
+
+def test_the_guest_has_a_say_in_the_correction_of_the_main_instance():
+    def corrected(guest_m: float) -> torch.Tensor:
+        refined_m, depth_m, _, masks = scene(BEHIND, FRONT, layers_m=(5, guest_m))
+        return (refined_m - depth_m)[masks[0] > 0]
+
+    assert (corrected(3.0) - corrected(1.5)).abs().max() > 0.01
+
+
+def test_of_many_masks_from_elsewhere_the_first_are_refined():
+    config = replace(CONFIG, refined=2)
+    far = (22, 30, 34, 44)
+    refined_m, depth_m, _, masks = scene(APART, BEHIND, far, layers_m=(4, 5, 3), config=config)
+    moved = [(refined_m - depth_m)[mask > 0].abs().max() > 0 for mask in masks]
+    assert moved == [True, True, False]
 
 
 def test_the_nearer_wins_where_masks_overlap():

@@ -157,7 +157,7 @@ class ResidualEncoder(nn.Module):
         self.blocks = nn.Sequential(Block(config.dims[-1], config.heads))
 
     def forward(self, image: Tensor, lens: Tensor) -> list[Tensor]:
-        x = self.stem(torch.cat([image, lens], 1))
+        x = self.stem(torch.cat([image, lens.to(image.dtype)], 1))
         maps = []
         for stage in self.stages:
             x = stage(x)

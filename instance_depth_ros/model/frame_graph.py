@@ -30,7 +30,7 @@ class FrameGraph(nn.Module):
         """Inputs for a picture of that size, in the device and precision of the weights."""
         like = next(self.network.parameters())
         image = torch.zeros(1, 3, height, width, device=like.device, dtype=like.dtype)
-        lens = torch.zeros_like(image) if self.network.config.ours else None
+        lens = torch.zeros_like(image, dtype=torch.float32) if self.network.config.ours else None
         memory = Memory()
         with torch.no_grad():
             self.network(image, lens, memory, instances=False)

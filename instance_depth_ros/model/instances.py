@@ -259,12 +259,16 @@ def position(height: int, width: int, dim: int, device: torch.device) -> Tensor:
 
 
 def from_masks(masks: Tensor, depth_m: Tensor) -> Instances:
-    """Instances of masks from elsewhere, (B, N, h, w) logits: an empty one is no object, the others `other`."""
+    """Instances of masks from elsewhere, (B, N, h, w) logits: an empty one is no object, the others `other`.
+
+    The first count as the surest.
+    """
     b, n = masks.shape[:2]
     there = masks.flatten(2).amax(-1) > 0
     classes = masks.new_zeros(b, n, len(CLASSES), dtype=torch.float32)
     classes[..., 0] = torch.where(there, 0.0, SURE_LOGIT)
-    classes[..., -1] = torch.where(there, SURE_LOGIT, 0.0)
+    earlier = 1e-2 * torch.arange(n, device=masks.device)  # where not all can be refined, the first are
+    classes[..., -1] = torch.where(there, SURE_LOGIT - earlier, 0.0)
     layer_m = pooled(depth_m.float().log(), masks).exp()
     spread = torch.full_like(layer_m, math.log(0.1))
     guest = torch.full_like(layer_m, -1, dtype=torch.long)
