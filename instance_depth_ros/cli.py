@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="instance-depth", description="Streaming metric depth from any camera.")
+    what = "Streaming metric depth and instances from any camera."
+    parser = argparse.ArgumentParser(prog="instance-depth", description=what)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for name, (room, summary, add_arguments) in VERBS.items():
         verb = verbs.add_parser(name, help=summary, description=summary)
@@ -114,7 +115,8 @@ def _video(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where depth and pictures go")
     parser.add_argument("--offline", action="store_true", help="official weights over the whole video at once")
     names = ("weights", "weights_kind", "precision", "device", "threads", "network_short_side", "frames", "fps")
-    add_settings(parser, ("camera_info", "assumed_fov_deg", "max_depth_m", *names))
+    instances = ("instances", "instance_threshold", "instance_weights")
+    add_settings(parser, ("camera_info", "assumed_fov_deg", "max_depth_m", *names, *instances))
 
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
@@ -184,7 +186,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=_count, metavar="N", help="only the first so many")
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
-    add_settings(parser, (*network, "instances", "instance_threshold", "rectify"))
+    add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights", "rectify"))
 
 
 def _data(text: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from .geometry import Intrinsics
 
 SOURCE_NONE, SOURCE_SENSOR, SOURCE_NETWORK, SOURCE_NETWORK_SCALED = 0, 1, 2, 3
+CONFIDENT_ERROR = 0.1  # confidence is P(relative error below this)
 
 
 @dataclass(frozen=True)

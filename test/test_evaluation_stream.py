@@ -107,11 +107,12 @@ def test_truth_scores_full(tmp_path):
     assert (result["all"]["frames"], result["occlusion_bands"]["frames"]) == (20, 10)
     ones = "ap ap50 order_accuracy order_accuracy_unrefined idf1 hota boundary_f1 layer_within_sigma".split()
     assert [result[name] for name in ones] == pytest.approx(np.ones(len(ones)))
-    zeros = "ece ause missed_obstacles false_obstacles id_switches instance_rel layer_rel".split()
+    zeros = "ece ause invented_at_borders missed_obstacles false_obstacles id_switches instance_rel layer_rel".split()
     assert [result[name] for name in zeros] == pytest.approx(np.zeros(len(zeros)))
     assert result["tae"] == result["tae_truth"] == result["tae_without_memory"]
     assert result["order_accuracy_heuristic"] == 1  # the ball reaches lower
-    assert result["order_pairs"] == 2  # of the frames 10 and 15
+    assert result["order_pairs"] == 2  # of the frames 9 and 14
+    assert "invented_at_borders 0.000" in evaluate.table(result)
     evaluation.sheet(tmp_path / "sheet.png")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[1] > 7 * 320  # with both pictures of masks
@@ -141,6 +142,23 @@ def test_faults_show_where_they_are():
     assert result["tae"] - result["tae_truth"] == pytest.approx(100 * 0.02 * (1 + 1 / 1.02) / 2, rel=0.05)
 
 
+def test_depth_between_two_instances_is_invented_at_their_borders():
+    def smeared_ball(estimate, index):
+        depth_m = estimate.depth_m.copy()
+        rim = (estimate.ids == 2).astype(np.uint8)
+        depth_m[(rim > 0) & (cv2.erode(rim, np.ones((5, 5), np.uint8)) == 0)] = 3.5  # the person is at 5 m, it at 2.5
+        return replace(estimate, depth_m=depth_m)
+
+    def nothing_found(estimate, index):
+        return replace(estimate, ids=np.zeros(SIZE, np.uint16), instances=())
+
+    # Borders are the ball's pixels within 2 px of the person, which are wrong, and the person's within 2 px of it.
+    # Frame 9: a corner, 2 x 22 and 2 x 2 of the ball, 2 x 20 and 2 x 4 of the person; 14: a line, 2 x 20 and 2 x 16.
+    result = judged(Teller(Parade(), smeared_ball)).result()
+    assert result["invented_at_borders"] == pytest.approx((48 / 96 + 40 / 72) / 2)
+    assert judged(Teller(Parade(), nothing_found)).result()["invented_at_borders"] is None
+
+
 def test_the_unrefined_and_memoryless_are_asked_for_beside_the_stream():
     teller = Teller(Parade(frames=11))
     judged(teller, without_memory=True)
@@ -148,14 +166,22 @@ def test_the_unrefined_and_memoryless_are_asked_for_beside_the_stream():
     assert [index for index, *_ in stream] == list(range(1, 11))
     assert all(not isinstance(state, str) for _, _, state, _ in stream)
     unrefined = [(index, state) for index, rectify, state, _ in teller.calls if not rectify]
-    assert unrefined == [(0, None), (5, "fork after 4"), (10, "fork after 9")]
+    assert unrefined == [(4, "fork after 3"), (9, "fork after 8")]
     alone = [index for index, rectify, state, _ in teller.calls if rectify and state is None]
-    assert alone == [0, 0, 4, 5, 9, 10]
+    assert alone == [0, 3, 4, 8, 9]
     assert teller.settings.rectify
     assert all(frame.world_from_camera is None and frame.ids is None for *_, frame in teller.calls)
     teller = Teller(Parade(frames=11))
     teller.settings.rectify = False
     assert judged(teller).result()["order_accuracy_unrefined"] is None and len(teller.calls) == 11
+
+
+def test_of_a_clip_shorter_than_five_frames_the_last_is_sampled():
+    teller = Teller(Parade(frames=2))
+    result = judged(teller, without_memory=True).result()
+    assert [(index, state) for index, rectify, state, _ in teller.calls if not rectify] == [(1, "fork after 0")]
+    assert result["unrefined"]["rel"] == result["memory_none"]["rel"] == 0 and result["tae"] == result["tae_truth"]
+    assert judged(Teller(Parade(frames=1))).result()["unrefined"]["rel"] == 0
 
 
 def test_true_ids_are_given_to_instances_topic_alone():
@@ -170,7 +196,7 @@ def test_true_ids_are_given_to_instances_topic_alone():
 
 def test_long_clips_are_judged_every_fifth_frame(monkeypatch):
     monkeypatch.setattr(evaluate, "LONG", 12)
-    assert judged(Teller(Parade(frames=13))).result()["frames"] == 3
+    assert judged(Teller(Parade(frames=13))).result()["frames"] == 2
     assert judged(Teller(Parade(frames=12))).result()["frames"] == 12
 
 
@@ -199,7 +225,7 @@ def test_a_published_dataset_is_judged_by_its_protocol(tmp_path, monkeypatch, ca
     # colours come from JPEG: the frame's number is that of its stamp
     teller.index = lambda frame: round(frame.stamp_ns / 1e8)
     monkeypatch.setattr(evaluate, "Estimator", lambda settings: teller)
-    options = ["--weights", "random:tiny", "--out", str(tmp_path)]
+    options = ["--weights", "random:tiny", "--instance-weights", "a/model", "--out", str(tmp_path)]
     assert main(["eval", "--data", f"gid:{tmp_path / 'data'}", *options]) == 0
     result = json.loads((tmp_path / "gid.json").read_text())
     truth = [clip.read(index, ("truth_m",))["truth_m"] for index in range(3)]
@@ -207,6 +233,7 @@ def test_a_published_dataset_is_judged_by_its_protocol(tmp_path, monkeypatch, ca
     expected = np.mean(np.where(np.array(truth) == WALL_M, 0.25, 0.5))
     assert result["published"]["rel"] == pytest.approx(expected, rel=1e-3)
     assert result["idf1"] == 1 and result["by_clip"]["parade"]["all"]["rel"] == pytest.approx(expected, rel=1e-3)
+    assert result["settings"] == {"instance_weights": "a/model"}
     assert "GID test set" in capsys.readouterr().out
 
 

@@ -100,7 +100,8 @@ def parameters() -> str:
 
     lines = ["| parameter | default | allowed | nodes | acts | what |", "|---|---|---|---|---|---|"]
     for setting in SETTINGS:
-        default = f"`{str(setting.default).lower()}`" if setting.default != "" else ""
+        default = str(setting.default).lower() if isinstance(setting.default, bool) else setting.default
+        default = f"`{default}`" if default != "" else ""
         acts = "live" if setting.live else "at the next start"
         cells = (f"`{setting.name}`", default, allowed(setting), ", ".join(setting.nodes), acts, setting.help)
         lines.append(f"| {' | '.join(cells)} |")
@@ -180,6 +181,7 @@ def accuracy(result: dict) -> str:
         "surfaces within 3 m missed, false": numbers(result, "missed_obstacles", "false_obstacles"),
         "ECE and AUSE of the confidence": numbers(result, "ece", "ause"),
         "boundary F1 of depth edges": numbers(result, "boundary_f1"),
+        "depth between two instances at their border that is of neither, share": numbers(result, "invented_at_borders"),
         "drift": numbers(result, "drift"),
     }
     lines += ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in others.items() if value)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..frame import CONFIDENT_ERROR
+
 BINS = 10
 LEVELS = 256
-RIGHT_WITHIN = 0.10  # the confidence predicts P(relative error < 10 %)
 REMOVED = np.arange(20) / 20  # shares of the pixels, the least sure first
 _SURE = np.arange(LEVELS) / 255
 _BIN = np.minimum((_SURE * BINS).astype(int), BINS - 1)
@@ -25,7 +26,7 @@ class Calibration:
         """
         sure, error = _judged(confidence, prediction_m, truth_m, mask)
         self._pixels += np.bincount(sure, minlength=LEVELS)
-        self._right += np.bincount(sure[error < RIGHT_WITHIN], minlength=LEVELS)
+        self._right += np.bincount(sure[error < CONFIDENT_ERROR], minlength=LEVELS)
 
     def ece(self) -> float | None:
         """Mean distance between how sure and how often right, weighted by the pixels of a bin; None without pixels."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import config
+from ..borders import invented_share
 from ..datasets.clips import Footage, open_split
 from ..datasets.published import open_published
 from ..estimator import Estimator
@@ -38,16 +39,17 @@ LONG = 2000
 # memory.
 SHEET_MOST = 12
 PARTS = ("instances", "static", "dynamic", "occlusion_bands", "uncovered")
-CLIP_MEANS = ("tae", "tae_truth", "tae_without_memory", "boundary_f1", "ause")
+CLIP_MEANS = ("tae", "tae_truth", "tae_without_memory", "boundary_f1", "invented_at_borders", "ause")
 
 
 class Evaluation:
     """Streams clips through an estimator and keeps what is needed to judge it.
 
     Depth, calibration, obstacles and identities are of every frame (depth of clips beyond LONG: of every fifth); masks,
-    instances' depth, boundaries, AUSE, what was hidden five frames before, trivial predictors and unrefined depth of
-    every fifth; TAE of it and the one before. without_memory: those are also estimated as if each began a stream.
-    limits_m: depth is clipped to them before errors are taken, as some protocols do.
+    instances' depth, boundaries, depth invented at borders of the estimate's own instances, AUSE, what was hidden five
+    frames before, trivial predictors and unrefined depth of every fifth; TAE of it and the one before.
+    without_memory: those are also estimated as if each began a stream. limits_m: depth is clipped to them before errors
+    are taken, as some protocols do.
     """
 
     def __init__(self, estimator: Estimator, without_memory: bool = False, limits_m: tuple[float, float] | None = None):
@@ -62,12 +64,13 @@ class Evaluation:
         name, K = footage.about["name"], footage.intrinsics.K
         frames = min(most or len(footage), len(footage))
         values, before, earlier = {mean: [] for mean in CLIP_MEANS}, None, None
+        shown_every = -(-frames // (EVERY * SHEET_MOST))  # sampled frames
         for moment in moments(self.estimator, footage, frames, self._without_memory):
             if moment.sampled:
                 parts = _parts(moment, earlier, K)
                 self._judge_sampled(name, moment, parts, values)
                 _judge_pair(before, moment, K, values)
-                if moment.index % max(EVERY, frames // SHEET_MOST) == 0:
+                if moment.index // EVERY % shown_every == 0:
                     self._rows.append(_sheet_row(name, moment))
                 earlier = moment
             if moment.sampled or frames <= LONG:
@@ -101,6 +104,8 @@ class Evaluation:
             if depth_m is not None:
                 self._scores[name].add(clip, depth_m, truth_m, parts=parts)
         values["boundary_f1"].append(boundary_f1(estimate.depth_m, truth_m))
+        if estimate.ids is not None:
+            values["invented_at_borders"].append(invented_share(estimate.depth_m, estimate.ids))
         values["ause"].append(ause(estimate.confidence, estimate.depth_m, truth_m, judged))
         if moment.ids is not None:
             depths_m = estimate.depth_m, moment.unrefined_m
@@ -242,7 +247,8 @@ def table(result: dict) -> str:
         "tae tae_truth tae_without_memory drift",
         "ap ap50 ap50_hidden idf1 hota id_switches",
         "order_accuracy order_accuracy_unrefined order_accuracy_heuristic order_pairs",
-        "boundary_f1 ece ause missed_obstacles false_obstacles coverage",
+        "boundary_f1 invented_at_borders ece ause",
+        "missed_obstacles false_obstacles coverage",
     ):
         lines.append("  ".join(f"{name} {_cell(result[name]).strip()}" for name in names.split()))
     return "\n".join([*lines, f"({result['clips']} clips, {result['frames']} frames)"])

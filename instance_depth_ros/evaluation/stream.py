@@ -12,7 +12,8 @@ from ..datasets.film import Film
 from ..estimator import Estimator
 from ..frame import Estimate, Frame
 
-# Dear figures are of every fifth frame, and of it and the one before.
+# Dear figures are of the last frame of every five, and of it and the one before: in a clip's first frame nothing has
+# an identity yet.
 EVERY = 5
 LAYERS = ("color", "ids", "static")
 
@@ -22,11 +23,13 @@ class Moment:
     """One frame of a clip, what is true of it, and what was estimated.
 
     truth_m: (H, W) metres, NaN unknown. ids, static: (H, W), None where the clip has none. rows: the instances of its
-    line in frames.jsonl. world_from_camera: (4, 4) or None. Of sampled frames, unrefined_m: depth without refinement by
-    instances; of those and the ones before them, alone_m: depth without memory; None where it was not asked for.
+    line in frames.jsonl. world_from_camera: (4, 4) or None. sampled: the last of every EVERY frames, or of a shorter
+    clip. Of those, unrefined_m: depth without refinement by instances; of those and the ones before them, alone_m:
+    depth without memory; None where it was not asked for.
     """
 
     index: int
+    sampled: bool
     stamp_s: float
     color: np.ndarray
     truth_m: np.ndarray
@@ -37,10 +40,6 @@ class Moment:
     estimate: Estimate
     unrefined_m: np.ndarray | None
     alone_m: np.ndarray | None
-
-    @property
-    def sampled(self) -> bool:
-        return self.index % EVERY == 0
 
 
 def moments(estimator: Estimator, footage: Footage, frames: int, without_memory: bool = False) -> Iterator[Moment]:
@@ -56,19 +55,22 @@ def moments(estimator: Estimator, footage: Footage, frames: int, without_memory:
     if given_ids and "ids" not in footage.layers:
         raise ValueError(f"instances: topic needs true ids, which {footage.about['name']} lacks; take network or none")
     state, refines = None, True
+    last = min(EVERY, frames) - 1
     for index in range(frames):
+        place = index % EVERY
         shot = footage.read(index, layers)
         ids = shot.get("ids")
         frame = Frame(shot["color"], shot["stamp_ns"], intrinsics=footage.intrinsics, ids=ids if given_ids else None)
         unrefined_m = alone_m = None
-        if index % EVERY == 0 and refines:
+        if place == last and refines:
             unrefined_m = _unrefined(estimator, frame, state)
-        if without_memory and index % EVERY in (0, EVERY - 1):
+        if without_memory and place in (last - 1, last):
             alone_m = estimator.step(frame)[0].depth_m
         estimate, state = estimator.step(frame, state)
         refines = estimate.ids is not None
         yield Moment(
             index,
+            place == last,
             shot["stamp_ns"] / 1e9,
             shot["color"],
             shot[truth],
