@@ -11,7 +11,12 @@ import torch
 from .config import CLASSES
 from .engine import choose_device
 
-INSTALL = "pip install 'instance_depth_ros[hf]', with the torchvision that belongs to the installed torch"
+# wheels of torchvision are compiled for one release and build of torch; its minor version is 15 ahead
+TORCHVISION = f"torchvision==0.{int(torch.__version__.split('.')[1]) + 15}.*"
+INSTALL = (
+    f"pip install 'instance_depth_ros[hf]' '{TORCHVISION}', from the index that torch {torch.__version__} came from "
+    "(CPU builds: --extra-index-url https://download.pytorch.org/whl/cpu)"
+)
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 VEHICLES = ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat")
 # COCO's labels; what is not among them is 'other'
@@ -89,7 +94,10 @@ def load(name: str):
             return _read(transformers, name)
     except ImportError as error:
         raise ImportError(f"instance_weights '{name}': {_first_line(error)}: {INSTALL}") from error
-    except Exception as error:  # on a damaged file, parsers raise whatever they stumble over
+    except Exception as error:
+        if "dependencies: torchvision" in str(error):  # of the image processor of rf_detr and others
+            raise ImportError(f"instance_weights '{name}' needs torchvision: {INSTALL}") from error
+        # on a damaged file, parsers raise whatever they stumble over
         raise ValueError(
             f"instance_weights '{name}' cannot be used ({_first_line(error)}): run 'hf download {name}' where there is "
             f"a network, or give a folder of save_pretrained with an instance segmentation model ({KINDS})"

@@ -2,13 +2,14 @@
 
 import pickle
 import sys
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from instance_depth_ros.config import CLASSES
-from instance_depth_ros.segmenters import Segmenter, class_id
+from instance_depth_ros.segmenters import INSTALL, Segmenter, class_id
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
@@ -34,7 +35,7 @@ def eomt(folder, surest=None):
 
 def rf_detr(folder, surest=None):
     """The kind of the default; its image processor needs torchvision."""
-    pytest.importorskip("torchvision")
+    pytest.importorskip("torchvision", reason=f"the default model needs: {INSTALL}")
     torch.manual_seed(0)
     backbone = transformers.RfDetrDinov2Config(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, num_windows=1, out_indices=[1, 2]
@@ -93,6 +94,14 @@ def test_without_transformers_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"pip install 'instance_depth_ros\[hf\]'"):
         Segmenter(settings("anything"))
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is here")
+def test_without_torchvision_the_way_to_the_one_of_this_torch_is_named(tmp_path):
+    transformers.RfDetrConfig().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "RfDetrImageProcessor"}')
+    with pytest.raises(ImportError, match=r"needs torchvision: pip install .* 'torchvision==0\.\d+\.\*'"):
+        Segmenter(settings(tmp_path))
 
 
 def test_without_a_network_the_model_and_the_way_out_are_named(monkeypatch):
