@@ -17,7 +17,7 @@ def shared(folder):
 setup(
     name=NAME,
     version="0.1.0",
-    description="Streaming metric depth, with a memory, from any camera, on ROS 2",
+    description="Streaming metric depth and instances from any camera, on ROS 2",
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     maintainer="instance_depth_ros maintainers",
@@ -38,11 +38,11 @@ setup(
         "viewer": ["rerun-sdk"],
         "video": ["av"],
         "hf": ["transformers>=5.9", "torchvision"],
-        "datasets": ["h5py", "scipy"],
+        "datasets": ["h5py"],
         # and `pip install --no-deps trackeval`, which asks for a second OpenCV and uses none
         "evaluation": ["pycocotools", "tabulate"],
         "training": ["tensorboard"],
-        "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "scipy", "pycocotools", "tabulate"],
+        "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "pycocotools", "tabulate", "tensorboard"],
     },
     entry_points={
         "console_scripts": [

@@ -20,14 +20,13 @@ from .cameras.folder import DEFAULT_FPS
 from .cameras.video import open_video
 from .demo.pictures import contact_sheet, depth_video
 from .demo.record import Record, Sample
+from .drawing import SAY_EVERY_S
 from .estimator import Estimator
 from .frame import Frame
 from .geometry import millimetres_from_depth
 from .model.offline import WINDOW, offline
 from .model.preprocess import network_size, prepare
 from .model.temporal import Clip
-
-SAY_EVERY_S = 2.0
 
 
 def main(args: Namespace) -> int:

@@ -32,7 +32,7 @@ def test_tables_are_those_of_the_code():
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_the_ten_lines_run_as_they_stand(tmp_path):
+def test_the_twelve_lines_run_as_they_stand(tmp_path):
     with av.open(str(tmp_path / "video.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
@@ -41,11 +41,13 @@ def test_the_ten_lines_run_as_they_stand(tmp_path):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    assert len([line for line in code.splitlines() if line]) == 10
+    assert len([line for line in code.splitlines() if line]) == 12
     run = python("-c", code, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    said = re.findall(r"^([0-9.]+|nan) m ahead$", run.stdout, re.MULTILINE)
+    thing = r"#\d+: class [1-6], [0-9.]+ \+- [0-9.]+ m; "
+    said = run.stdout.splitlines()
     assert len(said) == FRAMES
+    assert all(re.fullmatch(rf"({thing})*nearest surface ([0-9.]+|nan) m", line) for line in said), run.stdout
 
 
 def test_line_five_says_what_the_weights_are():
@@ -57,6 +59,6 @@ def test_line_five_says_what_the_weights_are():
 def test_verbs_parameters_and_files_exist():
     assert set(re.findall(r"`instance-depth (\w+)", README)) <= cli.VERBS.keys()
     launch = {"namespace", "params", "viewer", "rviz"}
-    assert set(re.findall(r"(\w+):=", README)) - {"image_raw", "camera_info"} <= config.BY_NAME.keys() | launch
+    assert set(re.findall(r"(?<![\w/])(\w+):=", README)) <= config.BY_NAME.keys() | launch
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / link).is_file(), f"README.md points to {link}, which is not there"
