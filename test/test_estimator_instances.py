@@ -166,7 +166,7 @@ def test_without_instances_the_network_is_not_asked_for_any(lively_weights):
 
 def test_weights_that_know_of_no_instances_give_none_and_say_so(tmp_path, caplog):
     path = tmp_path / "plain.safetensors"
-    checkpoint.save(lively(replace(SMALL, queries=0)), path, {"name": "plain"}, torch.float32)
+    checkpoint.save(lively(replace(SMALL, queries=0)), path, {"name": "plain"}, exact=True)
     with caplog.at_level(logging.INFO):
         estimator = Estimator(config.make("depth", weights=str(path), precision="fp32"))
         estimates = [estimator.step(Frame(PICTURES[i], i, intrinsics=LENS))[0] for i in range(2)]
