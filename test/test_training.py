@@ -236,6 +236,11 @@ def test_a_run_starts_with_what_fits(sequences, tmp_path, capsys):
     assert "anew: ranges.levels" in (said := capsys.readouterr().out) and "head" not in said
     ours, theirs = first.network.state_dict(), second.network.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours if not key.startswith("ranges."))
+
+    plain = replace(fewer, network=NETWORK, anew=("ranges", "occlusion"))
+    theirs = Trainer(plain, tmp_path / "anew", False).network.state_dict()
+    other = {key.split(".")[0] for key in ours if not torch.equal(ours[key], theirs[key])}
+    assert other == {"ranges", "occlusion"}
     torch.save({"what": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="other.pth has no tensor of the 'tiny' network"):
         Trainer(recipe(sequences, start=str(tmp_path / "other.pth")), tmp_path / "third", False)
@@ -266,6 +271,15 @@ def test_clips_shorter_than_a_phase_wants_are_named(sequences):
         Batches(written(sequences), 1, 1, 9, (64, 96), (1.0, 1.0), 64.0, (1, 0))[0]
 
 
+def test_a_batch_is_divided_evenly_or_refused(sequences, tmp_path):
+    phase = Phase("pairs", 1, 12, 1, (64, 64), (1.0, 1.0), REFINED, views=2)
+    assert [phase.share(processes) for processes in (1, 2, 3, 6)] == [12, 6, 4, 2]
+    with pytest.raises(ValueError, match="'pairs': a batch of 12 .* 4 processes x 2 views; make it 16, or"):
+        phase.share(4)
+    with pytest.raises(ValueError, match="a batch of 3 .* 1 processes x 2 views; make it 4"):
+        Trainer(recipe(sequences, phases=(replace(phase, batch=3),)), tmp_path / "run", False)
+
+
 def test_a_recipe_with_a_misspelt_word_names_file_and_word(tmp_path):
     good = "name: x\nmodel: tiny\ndata: a\nvalidation: b\nseed: 1\n"
     phase = "phases: [{name: p, steps: 1, batch: 1, frames: 1, size: [8, 8], zoom: [1, 1], rates: {RATES}}]\n"
@@ -274,6 +288,11 @@ def test_a_recipe_with_a_misspelt_word_names_file_and_word(tmp_path):
         (good + "weights: {lense: 1}\nphases: []", "lense"),
         (good + phase.replace("RATES", "encoders: 1"), "of encoder, depth, .* phase 'p' has encoders"),
         (good + phase.replace("RATES", "depth: 0"), "phase 'p' trains nothing"),
+        (good + "anew: depth\nphases: []", "anew: a list of pretrained, head, .* got 'depth'"),
+        (
+            good + "network: {queries: 0}\n" + phase.replace("RATES", "instances: 1"),
+            "phase 'p' has rates for instances or occlusion, but the network has queries: 0",
+        ),
         (good + "layer_scale: feet\nphases: []", "layer_scale must be log or metres, got 'feet'"),
     ):
         (tmp_path / "bad.yaml").write_text(text)

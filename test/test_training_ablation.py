@@ -9,6 +9,7 @@ import yaml
 from test_training import NETWORK, sequences  # noqa: F401, a fixture
 
 from instance_depth_ros.datasets.sequence import open_folder
+from instance_depth_ros.model.preprocess import network_size
 from instance_depth_ros.training import ablation
 
 RECIPE = Path(__file__).parent.parent / "config/train/ablation.yaml"
@@ -40,6 +41,10 @@ def test_the_recipe_compares_equals():
     steps = [[phase.steps for phase in recipe.phases] for recipe in shipped.variants.values()]
     assert steps[0] == steps[1] == steps[2]
     assert not any(phase.with_instances for phase in shipped.variants["holistic"].phases)
+    for recipe in shipped.variants.values():  # what one variant has and another lacks begins anew in all
+        assert set(recipe.anew) == {"ranges", "instances", "occlusion"}
+        sizes = {network_size(480, 640, recipe.model_config), *(phase.size for phase in recipe.phases)}
+        assert sizes == {(128, 160)}  # trained at the size at which it is evaluated
 
 
 def test_unequal_variants_are_refused(tmp_path):
@@ -77,6 +82,10 @@ def test_an_ablation_from_recipe_to_figures_and_again(sequences, tmp_path, monke
     monkeypatch.setattr(ablation, "Evaluation", None)
     assert ablation.main(args) == 0
     assert json.loads((tmp_path / "out/eval/ablation.json").read_text())["runs"] == result["runs"]
+    for other in ({"frames": 1}, {"folder": "elsewhere"}):  # figures of the same weights, but of other pictures
+        file.write_text(yaml.safe_dump(recipe | other))
+        with pytest.raises(TypeError, match="NoneType"):
+            ablation.main(args)
     file.write_text(yaml.safe_dump(recipe | {"train": train | {"weight_decay": 0.5}}))
     with pytest.raises(ValueError, match="baseline-0 was trained by another recipe"):
         ablation.main(args)

@@ -34,6 +34,7 @@ def test_a_recipe_has_the_three_phases_of_the_paper(name):
         assert [phase.steps for phase in config.phases] == [55000, 25000, 25000]
         assert [max(phase.rates.values()) for phase in config.phases] == [1e-5, 1e-5, 1e-4]
         assert config.phases[2].rates["depth"] == 1e-6
+        assert {phase.size[0] for phase in config.phases} == {config.model_config.short_side}
         model = config.model_config
         assert model.ranges == "uniform" and model.range_limits_m[1] / model.range_count == 2
 

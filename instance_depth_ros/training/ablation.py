@@ -1,7 +1,8 @@
 """`instance-depth ablation`: Table 4 of the paper, baseline, + holistic initialisation, + instances, on equal terms.
 
-All variants have as many parameters (within 10 %), steps, the same start weights and, for each seed, the same data in
-the same order; each is evaluated as the robot would run it. Finished runs and evaluations are kept.
+All variants have as many parameters (within 10 %), steps, the same start weights (but for what all begin `anew`) and,
+for each seed, the same data in the same order; each is evaluated as the robot would run it. Finished runs and
+evaluations are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..evaluation.evaluate import Evaluation, weights_sha256
 from ..model.network import DepthNetwork
 from ..provenance import provenance
 from ..shared import shared_file
-from .loop import Trainer, begin_process
+from .loop import Trainer, begin_process, end_process
 from .phases import TrainConfig
 
 SLACK = 0.1  # of parameters between variants
@@ -101,8 +102,10 @@ def _same(path: Path, text: str) -> None:
 
 def evaluate(ablation: Ablation, weights: Path, with_instances: bool, threads: int) -> dict:
     """{all, instances, occlusion_bands: errors, clips: by clip} of one run, kept beside its weights."""
-    kept, sha256 = weights.with_name(f"{ablation.split}.json"), weights_sha256(str(weights))
-    if kept.is_file() and (known := json.loads(kept.read_text()))["weights_sha256"] == sha256:
+    kept = weights.with_name(f"{ablation.split}.json")
+    asked = {"split": ablation.split, "folder": ablation.folder, "frames": ablation.frames}
+    asked["weights_sha256"] = weights_sha256(str(weights))
+    if kept.is_file() and asked.items() <= (known := json.loads(kept.read_text())).items():
         return known
     instances = "network" if with_instances else "none"
     estimator = Estimator(config.make("depth", weights=str(weights), instances=instances, threads=threads))
@@ -112,7 +115,7 @@ def evaluate(ablation: Ablation, weights: Path, with_instances: bool, threads: i
             evaluation.clip(footage, ablation.frames)
     result = evaluation.result()
     errors = {part: {name: (result[part] or {}).get(name) for name in ERRORS} for part in COMPARED}
-    found = {"weights_sha256": sha256, **errors, "clips": evaluation.by_clip()}
+    found = {**asked, **errors, "clips": evaluation.by_clip()}
     kept.write_text(json.dumps(found, indent=1))
     return found
 
@@ -157,6 +160,7 @@ def main(args) -> int:
     counts = ablation.parameters()
     rank = begin_process(args.threads)
     weights = train(ablation, out / "train/ablation")
+    end_process()
     if rank:
         return 0  # the first process evaluates
     results = {}

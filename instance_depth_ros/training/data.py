@@ -16,7 +16,6 @@ from ..datasets.clips import NEIGHBOURS, Footage, Live, Written
 from ..geometry import Intrinsics
 from ..model.preprocess import lens_planes
 
-MAX_DEPTH_M = 80.0
 PLACES = 64  # of the table of a clip's instances
 
 

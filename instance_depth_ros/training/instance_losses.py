@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..model.ranges import MIN_DEPTH_M
 from .losses import mean_over, per, silog
 from .matching import LayerScale, Matched
 from .targets import Targets, per_instance
@@ -74,7 +75,7 @@ def spread_loss(spread: Tensor, layer_m: Tensor, targets: Targets, matched: Matc
     layer_m, spread = (x[matched.frame, matched.query].float() for x in (layer_m.detach(), spread))
     truth_m = targets.layer_m[matched.frame, matched.place]
     known = torch.isfinite(truth_m)
-    error = ((layer_m - torch.where(known, truth_m, 1.0)) / layer_m.clamp_min(0.01)).clamp(-2, 2)
+    error = ((layer_m - torch.where(known, truth_m, 1.0)) / layer_m.clamp_min(MIN_DEPTH_M)).clamp(-2, 2)
     return mean_over(spread + 0.5 * (error * (-spread).exp()) ** 2, known)
 
 

@@ -42,13 +42,15 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, resume: bool):
         self.config, self.folder = config, folder
         self.rank, self.processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        self.device = torch.device("cuda", self.rank % torch.cuda.device_count()) if torch.cuda.is_available() else CPU
+        for phase in config.phases:
+            phase.share(self.processes)  # refused before anything is read
+        self.device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else CPU
         torch.manual_seed(config.seed)
         self.network = DepthNetwork(config.model_config).to(self.device, memory_format=torch.channels_last)
         last = folder / "last.pt"
         resume = resume and last.is_file()
         if config.start and not resume:
-            anew = start.begin(self.network, config.start)
+            anew = start.begin(self.network, config.start, config.anew)
             if self.rank == 0:
                 print(f"begins with {config.start}; anew: {start.summary(anew)}", flush=True)
         self.average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
@@ -114,7 +116,7 @@ class Trainer:
         batches = Batches(
             self.train_clips,
             phase.steps,
-            phase.batch // self.processes,
+            phase.share(self.processes),
             phase.frames,
             phase.size,
             phase.zoom,
@@ -260,10 +262,18 @@ def causal_context(frames: int, step: int) -> Clip:
 def begin_process(threads: int) -> int:
     """Join the others of torchrun, if there are any; returns the number of this one."""
     if "WORLD_SIZE" in os.environ:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     if threads:
         torch.set_num_threads(threads)
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def end_process() -> None:
+    """Take leave of the others, if there are any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def main(args) -> int:
@@ -271,6 +281,7 @@ def main(args) -> int:
     config = TrainConfig.read(Path(args.config))
     begin_process(args.threads)
     Trainer(config, Path(args.out) / config.name, args.resume).run()
+    end_process()
     return 0
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..model.ranges import MIN_DEPTH_M
 from .targets import Targets
 
 
@@ -33,7 +34,7 @@ class LayerScale(NamedTuple):
         known = torch.isfinite(truth_m)
         truth_m = torch.where(known, truth_m, 1.0)
         if self.kind == "log":
-            difference = layer_m.float().clamp_min(0.01).log() - truth_m.log()
+            difference = layer_m.float().clamp_min(MIN_DEPTH_M).log() - truth_m.log()
         else:
             difference = (layer_m.float() - truth_m) / self.max_depth_m
         distance = F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=self.bend)

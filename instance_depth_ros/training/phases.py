@@ -15,6 +15,7 @@ from ..model.presets import PRESETS, ModelConfig
 from .matching import Costs, LayerScale
 
 PARTS = ("encoder", "depth", "instances", "occlusion")
+ATTRIBUTES = ("pretrained", "head", "ranges", "instances", "occlusion")  # of the network, by which weights are named
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ class Phase:
             raise ValueError(f"phase '{self.name}' is distilled, so it must train depth")
         if not any(self.rates.values()):
             raise ValueError(f"phase '{self.name}' trains nothing: give one of {', '.join(PARTS)} a rate above 0")
+
+    def share(self, processes: int) -> int:
+        """How much of each batch one of so many processes takes; ValueError where batch and views do not divide."""
+        unit = processes * self.views
+        if self.batch % unit:
+            raise ValueError(
+                f"phase '{self.name}': a batch of {self.batch} does not divide by {processes} processes x "
+                f"{self.views} views; make it {-(-self.batch // unit) * unit}, or take another number of processes"
+            )
+        return self.batch // processes
 
     def trains(self, part: str) -> bool:
         return self.rates.get(part, 0) > 0
@@ -86,10 +97,10 @@ class TrainConfig:
     """What config/train/*.yaml holds. data: a folder of sequences, or live:sim-train; validation: a folder.
 
     model: a size of model/presets.py; network: what differs from it. start: weights to begin with, a shipped name, a
-    .safetensors or .pth file, or a run's last.pt. precision: bf16 (mixed) or fp32. costs: of eq. 5 to 7, on `points`
-    pixels. layer_scale: how depth layers differ, 'log' or, as the paper, 'metres' in parts of max_depth_m. Instances of
-    fewer pixels than least_pixels at the output's size are ignored. teacher: weights that label the pictures and videos
-    in the folder `unlabelled`.
+    .safetensors or .pth file, or a run's last.pt; anew: attributes of the network that are not taken from it.
+    precision: bf16 (mixed) or fp32. costs: of eq. 5 to 7, on `points` pixels. layer_scale: how depth layers differ,
+    'log' or, as the paper, 'metres' in parts of max_depth_m. Instances of fewer pixels than least_pixels at the
+    output's size are ignored. teacher: weights that label the pictures and videos in the folder `unlabelled`.
     """
 
     name: str
@@ -100,6 +111,7 @@ class TrainConfig:
     phases: tuple[Phase, ...]
     network: dict = field(default_factory=dict)
     start: str = ""
+    anew: tuple[str, ...] = ()
     precision: str = "bf16"
     workers: int = 1
     weight_decay: float = 0.02
@@ -122,6 +134,14 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {' or '.join(allowed)}, got '{getattr(self, name)}'")
         if any(phase.distilled for phase in self.phases) and not (self.teacher and self.unlabelled):
             raise ValueError("a phase that is distilled needs teacher: WEIGHTS and unlabelled: DIR")
+        if not set(self.anew) <= set(ATTRIBUTES):
+            raise ValueError(f"anew: a list of {', '.join(ATTRIBUTES)}, got {self.anew!r}")
+        for phase in self.phases:
+            if phase.with_instances and not self.model_config.queries:
+                raise ValueError(
+                    f"phase '{phase.name}' has rates for instances or occlusion, but the network has queries: 0; "
+                    "leave these rates out, or give it queries"
+                )
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:

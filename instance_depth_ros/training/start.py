@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -10,17 +12,19 @@ from ..model import checkpoint
 DINO = "pretrained."
 
 
-def begin(network: nn.Module, weights: str) -> list[str]:
+def begin(network: nn.Module, weights: str, anew: Collection[str] = ()) -> list[str]:
     """Copy what fits; returns the names of the tensors that begin anew.
 
     weights: a shipped name, a .safetensors or .pth file of ours, of Video Depth Anything or of DINOv2 (whose names are
-    those of the encoder), or the last.pt of a run, of which the average is taken. A file that fits nowhere is an error.
+    those of the encoder), or the last.pt of a run, of which the average is taken. anew: attributes of the network that
+    are left as they are. A file that fits nowhere is an error.
     """
     tensors = read(weights)
     own = network.state_dict()
     if not set(tensors) & set(own):
         tensors = {DINO + key: value for key, value in tensors.items()}
-    fitting = {key: value for key, value in tensors.items() if key in own and value.shape == own[key].shape}
+    wanted = {key: value for key, value in own.items() if key.split(".")[0] not in anew}
+    fitting = {key: value for key, value in tensors.items() if key in wanted and value.shape == own[key].shape}
     if not fitting:
         raise ValueError(f"start: {weights} has no tensor of the '{network.config.name}' network")
     network.load_state_dict(fitting, strict=False)

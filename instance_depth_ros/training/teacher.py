@@ -18,13 +18,13 @@ from ..geometry import Intrinsics
 from ..model import checkpoint
 from ..model.network import DepthNetwork
 from ..model.preprocess import lens_planes, network_size, normalise
+from ..model.ranges import MIN_DEPTH_M
 from ..model.temporal import Clip
 from . import losses
 from .data import Batches
 
 PICTURES, VIDEOS = (".jpg", ".jpeg", ".png"), (".mp4", ".mkv", ".avi", ".mov", ".webm")
 ASSUMED_FOV_DEG = 60.0  # of pictures of which no lens is known
-LEAST_M = 0.01
 
 
 class WithPictures(Dataset):
@@ -85,7 +85,7 @@ class Teacher:
         images = F.interpolate(normalise(color), (height, width), mode="bicubic", antialias=True)
         lens = lens_of(images, config.canonical_focal_px) if config.ours else None
         depth = self.network(images, lens, None, instances=False).depth.float()
-        return depth if self.kind == "relative" else 1 / depth.clamp_min(LEAST_M)
+        return depth if self.kind == "relative" else 1 / depth.clamp_min(MIN_DEPTH_M)
 
 
 def lens_of(images: Tensor, canonical_focal_px: float) -> Tensor:
@@ -101,4 +101,4 @@ def distillation(student: DepthNetwork, teacher: Teacher, color: Tensor) -> Tens
     depth_m = student.clip(images[:, None], lens[:, None], Clip.causal(1), instances=False).depth
     taught = F.interpolate(teacher.disparity(color)[:, None], depth_m.shape[-2:], mode="bilinear", antialias=True)
     everywhere = torch.ones_like(taught, dtype=torch.bool)
-    return losses.vda_spatial(1 / depth_m.float().clamp_min(LEAST_M), taught, everywhere)
+    return losses.vda_spatial(1 / depth_m.float().clamp_min(MIN_DEPTH_M), taught, everywhere)
