@@ -13,9 +13,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-MIN_DEPTH_M = 0.01  # predictions are clamped to it before any logarithm
+from ..frame import CONFIDENT_ERROR
+from ..model.ranges import MIN_DEPTH_M
+
 SCALES = (1, 2, 4, 8)
-CONFIDENT_ERROR = 0.1  # confidence is P(relative error below this)
 
 
 def silog(prediction_m: Tensor, truth_m: Tensor, mask: Tensor, focus: float = 0.85) -> Tensor:
@@ -92,7 +93,10 @@ def range_cross_entropy(
 
 
 def vda_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The loss of Video Depth Anything for affine-invariant disparity: spatial + 10 x temporal."""
+    """The loss of Video Depth Anything for affine-invariant disparity: spatial + 10 x temporal.
+
+    For clips of relative truth; our recipes are metric, and of it use vda_spatial alone, on a teacher's pictures.
+    """
     return vda_spatial(prediction, target, mask) + 10 * vda_temporal(prediction, target, mask)
 
 
