@@ -142,7 +142,7 @@ class Blob(nn.Module):
                 for length in (width, height)
             )
             x, y = x.expand(height, -1).flatten(), y[:, None].expand(-1, width).flatten()
-            basis = torch.cat([z[None] for z in (torch.ones_like(x), x, y, x * x, y * y)])
+            basis = torch.cat([z[None] for z in (torch.ones(height * width, device=x.device), x, y, x * x, y * y)])
             return (factors @ basis).unflatten(2, (height, width))
 
 
@@ -193,7 +193,7 @@ class InstanceDecoder(nn.Module):
         layer_m = pooled(depth_m.float().log(), resize(masks, seen.paths[2].shape[-2:])).add(correction.tanh()).exp()
         embedding = self.embed(fused).float()
         embedding = embedding * embedding.square().sum(-1, keepdim=True).clamp_min(1e-8).rsqrt()
-        guest = torch.full_like(layer_m, -1, dtype=torch.long)
+        guest = torch.full(tuple(layer_m.shape), -1, dtype=torch.long, device=layer_m.device)
         spread = (spread - 2).clamp(-5.0, 2.0)
         return Instances(classes, masks, layer_m, spread, embedding, guest, heat.float(), tuple(auxiliary))
 
@@ -205,7 +205,7 @@ class InstanceDecoder(nn.Module):
         b, c, h, w = features.shape
         hot = heat.detach().float()
         hot = torch.where(hottest_around(hot) == hot, hot, hot - 20.0).flatten(1)
-        place = hot.topk(self.queries, 1).indices  # (B, N)
+        place = hot.topk(min(self.queries, h * w), 1).indices  # (B, N)
         tokens = features.flatten(2).transpose(1, 2)
         queries = self.begin(tokens.gather(1, place[..., None].expand(-1, -1, c)))
         places = position(h, w, c, features.device).to(features.dtype)
