@@ -78,7 +78,9 @@ def card(recipe: Path, run: Path, evaluations: dict[str, dict]) -> str:
     about = {key: getattr(model, key) for key in ("short_side", "multiple", "queries", "range_count", "range_limits_m")}
     return CARD.format(
         **about,
-        **{key: metadata[key] for key in ("name", "clips", "seed", "steps", "commit")},
+        **{key: metadata[key] for key in ("name", "clips", "commit")},
+        seed=plan.seed,
+        steps=sum(phase.steps for phase in plan.phases),
         network=model.name,
         ranges={"log": "logarithmic"}.get(model.ranges, model.ranges),
         parameters=sum(tensor.numel() for tensor in tensors.values()) / 1e6,
