@@ -14,8 +14,9 @@ from instance_depth_ros.model.presets import PRESETS
 
 GOLDENS = Path(__file__).parent / "goldens"
 SMALL = replace(
-    PRESETS["tiny"], dims=(16, 16, 32, 64), depths=(1, 1, 1, 1), out_channels=(16, 16, 32, 64), short_side=64
-)
+    PRESETS["tiny"], dims=(16, 16, 32, 64), depths=(1, 1, 1, 1), out_channels=(16, 16, 32, 64), short_side=64,
+    queries=8, query_dim=32, query_layers=2,
+)  # fmt: skip
 
 
 def official_shapes(size: str) -> dict[str, tuple[int, ...]]:

@@ -110,11 +110,11 @@ def test_a_query_looks_at_its_mask_and_anywhere_while_that_is_empty():
 
 def test_both_sets_of_queries_have_a_say():
     decoder = lively().instances
-    queries, place, pixels = torch.randn(2, 3, 96), torch.rand(1, 3, 2), torch.randn(1, 32, 8, 12)
+    queries, place, pixels = torch.randn(2, 3, 32), torch.rand(1, 3, 2), torch.randn(1, 32, 8, 12)
     with torch.no_grad():
         before = decoder._read(queries, place, pixels)
         for which in (0, 1):
             changed = queries.clone()
-            changed[which] += torch.randn(3, 96)
+            changed[which] += torch.randn(3, 32)
             after = decoder._read(changed, place, pixels)
             assert all((x - y).abs().max() > 1e-3 for x, y in zip(before, after, strict=True)), which

@@ -134,17 +134,19 @@ def live_tensors() -> int:
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
 
-def test_ten_thousand_frames_leave_memory_flat(lively_weights):
+@pytest.mark.parametrize(("instances", "frames"), [("none", 10_000), ("network", 2_000)])
+def test_thousands_of_frames_leave_memory_flat(lively_weights, instances, frames):
     """The whole way of a frame, small: pictures of 32 x 64 pixels that drift, without a cut."""
     small = {"weights": str(lively_weights), "network_short_side": 32, "precision": "fp32", "threads": 1}
-    estimator, state = Estimator(config.make("depth", **small)), None
+    estimator = Estimator(config.make("depth", **small, instances=instances, instance_threshold=0.05))
+    state = None
     lens, ramp = Intrinsics.from_fov(64, 32, 60), np.linspace(0, 200, 74)[None, :, None].repeat(32, 0).repeat(3, 2)
     pictures = [ramp[:, shift : shift + 64].astype(np.uint8) for shift in (0, 1, 2, 3, 4, 5, 4, 3, 2, 1)]
-    for index in range(10_000):
+    for index in range(frames):
         frame = Frame(pictures[index % 10], index * 100_000_000, intrinsics=lens)
         estimate, state = estimator.step(frame, state)
         if index == 1000:
             tensors, mb, arrays = live_tensors(), resident_mb(), addresses(state.memory)
-    assert state.memory.frames == 10_000 and np.isfinite(estimate.depth_m).all()
+    assert state.memory.frames == frames and np.isfinite(estimate.depth_m).all()
     assert (live_tensors(), addresses(state.memory)) == (tensors, arrays)
     assert resident_mb() - mb < 4
