@@ -143,3 +143,21 @@ def test_the_nearer_wins_where_masks_overlap():
     refined_m, _ = refinement(paths, depth_m, found)
     torch.testing.assert_close(refined_m[0, 10, 8], torch.tensor(8.0))
     torch.testing.assert_close(refined_m[0, 10, 20], torch.tensor(6.0))  # in both: + 2 m of the nearer
+
+
+def test_the_depth_below_an_instance_has_a_say():
+    def corrected(ground_m: float, config) -> torch.Tensor:
+        torch.manual_seed(0)
+        refinement, masks = Refinement(config), torch.full((1, 1, H, W), -8.0)
+        torch.nn.init.normal_(refinement.error[2].weight)
+        masks[0, 0, 4:20, 8:24] = 8.0
+        depth_m = torch.full((1, H, W), 5.0)
+        depth_m[0, 20:] = ground_m
+        paths = [torch.ones(1, 8, H // scale, W // scale) for scale in (8, 4, 2, 1)]
+        return (refinement(paths, depth_m, from_masks(masks, depth_m))[0] - depth_m)[0, 6:16, 10:22]
+
+    assert (corrected(5.0, CONFIG) - corrected(3.0, CONFIG)).abs().min() > 1e-4
+    blind = replace(CONFIG, feet=False)
+    torch.testing.assert_close(corrected(5.0, blind), corrected(3.0, blind))
+    rows, box = torch.arange(float(H)).view(1, 1, H, 1).expand(1, 1, H, W), torch.tensor([[[0.25, 0.25, 0.5, 0.5]]])
+    torch.testing.assert_close(Refinement(CONFIG)._below(rows, box), torch.full((1, 1, 3), 16.5))

@@ -14,6 +14,7 @@ from .sizes import resize
 ROI = 14  # cells along a side of the region that a pair is looked at in
 ABSENT_LOGIT = -8.0  # the mask of a guest that does not exist
 NOWHERE = 1e6
+FEET = (0.25, 0.5, 0.75)  # parts of a box's width at which the depth below it is looked at
 
 
 class Refinement(nn.Module):
@@ -22,7 +23,7 @@ class Refinement(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        channels, width = 2 * config.features + 8, 2 * config.features
+        channels, width = 2 * config.features + 8 + 2 * len(FEET) * config.feet, 2 * config.features
         self.enter = nn.Conv2d(channels, width, 1)
         self.around = nn.Linear(width, width)  # each cell hears what the main instance is like as a whole
         self.error = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 1, 1))
@@ -38,7 +39,7 @@ class Refinement(nn.Module):
         boxes, candidate = self._boxes(small), self._candidates(surest.values, small)
         guest = self._guests(boxes, candidate, layer_m)
         region = torch.where((guest >= 0)[..., None], union(boxes, take(boxes, guest)), boxes)
-        features = self._features(paths, depth_m, small, layer_m, guest, region)
+        features = self._features(paths, depth_m, small, layer_m, guest, boxes, region)
         error = 2 * self._error(*features).float().sigmoid().unflatten(0, guest.shape) - 1  # (B, P, ROI, ROI)
         correction = error * layer_m.detach()[..., None, None]  # eq. 9
         written = self._written(correction, masks.detach(), layer_m.detach(), candidate, region)
@@ -84,7 +85,7 @@ class Refinement(nn.Module):
         nearest = torch.where(pair, apart, NOWHERE)
         return torch.where(nearest.amin(-1) < NOWHERE, nearest.argmin(-1), -1)
 
-    def _features(self, paths, depth_m, masks, layer_m, guest, region) -> tuple[Tensor, Tensor]:
+    def _features(self, paths, depth_m, masks, layer_m, guest, boxes, region) -> tuple[Tensor, Tensor]:
         """[F_obj, G_obj] as (B * N, C, ROI, ROI), and the main instance's mask there (B * N, 1, ROI, ROI)."""
         b, n = layer_m.shape
         step = (torch.arange(ROI, device=region.device, dtype=torch.float32) + 0.5) / ROI
@@ -105,7 +106,20 @@ class Refinement(nn.Module):
         log_layer, log_guest = (x.flatten()[:, None, None, None].expand_as(main) for x in (log_layer, log_guest))
         log_depth, where = seen[2], grid.flatten(0, 1).movedim(-1, 1)
         relative = [log_depth - log_layer, log_guest - log_layer, log_depth / 2 - 1, log_layer / 2 - 1]
+        if self.config.feet:
+            below = self._below(maps[2], boxes)  # (B, N, 3) log depth
+            beneath = torch.where((guest >= 0)[..., None], take(below, guest), below)
+            feet = torch.cat([below, beneath], -1).flatten(0, 1)[..., None, None].expand(-1, -1, ROI, ROI)
+            relative.append(feet - log_layer)
         return torch.cat([*seen[:2], main / 4, beside / 4, where, *relative], 1), main
+
+    def _below(self, log_depth: Tensor, boxes: Tensor) -> Tensor:
+        """(B, N, 3) log depth just below each box, (B, N, 4): the ground, where the instance stands on it."""
+        h = log_depth.shape[-2]
+        parts = torch.tensor(FEET, device=boxes.device)
+        x = boxes[..., :1] + parts * (boxes[..., 2:3] - boxes[..., :1])
+        y = (boxes[..., 3:] + 1.0 / h).expand_as(x)
+        return _sample(log_depth, 2 * torch.cat([x[..., None], y[..., None]], -1) - 1)[:, 0]
 
     def _error(self, features: Tensor, main: Tensor) -> Tensor:
         """(B * N, ROI, ROI) logits of E_obj."""

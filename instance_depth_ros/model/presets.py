@@ -19,7 +19,7 @@ class ModelConfig:
     queries: 0 without instances, else how many are looked for; query_dim, query_layers: of their decoder.
     refined: at most so many instances are refined, the surest; candidate_score, candidate_mask: if they are surer than
     this of their class and mask. pair_overlap: of the boxes of a pair,
-    relative to the smaller box or (pair_by 'union') as IoU.
+    relative to the smaller box or (pair_by 'union') as IoU. feet: the refinement is told the depth below each instance.
     """
 
     name: str
@@ -45,6 +45,7 @@ class ModelConfig:
     candidate_mask: float = 0.8
     pair_overlap: float = 0.1
     pair_by: str = "smaller"
+    feet: bool = False
 
     @property
     def ours(self) -> bool:
@@ -70,7 +71,7 @@ PRESETS = {
         ModelConfig("tiny", "conv", (32, 64, 128, 256), (2, 3, 4, 2), 4, (), 32, (32, 64, 128, 256),
                     short_side=256, multiple=32, canonical_focal_px=256.0,
                     ranges="log", range_count=16, range_limits_m=(0.3, 80.0), range_halving=True,
-                    queries=40, query_dim=96, query_layers=3, candidate_score=0.5, candidate_mask=0.7),
+                    queries=40, query_dim=96, query_layers=3, candidate_score=0.5, candidate_mask=0.7, feet=True),
         ModelConfig("small", "vit", (384,), (12,), 6, (2, 5, 8, 11), 64, (48, 96, 192, 384)),
         ModelConfig("base", "vit", (768,), (12,), 12, (2, 5, 8, 11), 128, (96, 192, 384, 768)),
         ModelConfig("large", "vit", (1024,), (24,), 16, (4, 11, 17, 23), 256, (256, 512, 1024, 1024)),
