@@ -62,7 +62,7 @@ def test_an_ablation_from_recipe_to_figures_and_again(sequences, tmp_path, monke
     train |= {"network": NETWORK, "workers": 0}
     train["phases"] = [phase | {"name": "ranges", "rates": depth}]
     train["phases"] += [phase | {"name": "instances", "rates": {"instances": 1e-3}, "instead": depth}]
-    variants = {"baseline": {"ranges": "", "queries": 0, "depths": [1, 1, 1, 12]}, "full": {}}
+    variants = {"baseline": {"ranges": "", "queries": 0, "depths": [1, 1, 1, 3]}, "full": {}}
     recipe = {"split": "sim-val", "frames": 2, "seeds": [0, 1], "variants": variants, "train": train}
     file = tmp_path / "ablation.yaml"
     file.write_text(yaml.safe_dump(recipe))

@@ -46,8 +46,13 @@ class _ToRos(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        speak = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
-        (speak if record.levelno >= logging.WARNING else self._logger.info)(record.getMessage())
+        # a line for each: rclpy refuses a line of code that speaks at two levels
+        if record.levelno >= logging.ERROR:
+            self._logger.error(record.getMessage())
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(record.getMessage())
+        else:
+            self._logger.info(record.getMessage())
 
 
 def log_through(logger) -> None:
