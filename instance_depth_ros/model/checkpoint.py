@@ -129,7 +129,7 @@ def save(network: DepthNetwork, path: Path, metadata: dict[str, str], exact: boo
             continue
         if value.is_floating_point() and not exact:
             value = value.detach().float().cpu()
-            if value.ndim > 1:
+            if value.ndim > 1 and len(value) > 1:  # positions of a ViT would have one scale for all
                 rows = value.flatten(1)
                 scale = rows.abs().amax(1).clamp_min(1e-12) / 127
                 tensors[key + SCALE] = scale

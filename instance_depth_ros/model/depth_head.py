@@ -18,7 +18,7 @@ from .temporal import Clip, Streaming, TemporalModule
 LOG_DEPTH_AT_START = 2.0
 
 
-class Seen(NamedTuple):
+class Features(NamedTuple):
     """What the head has seen, for what builds on it. taps: (B, C_i, h_i, w_i) at strides 4 to 32, time looked at;
     paths: (B, features, h_i, w_i) at strides 16 to 2."""
 
@@ -92,7 +92,7 @@ class DepthHead(nn.Module):
         widths = (channels[2], channels[3], config.features, config.features)
         self.motion_modules = nn.ModuleList(TemporalModule(width) for width in widths)
 
-    def forward(self, taps: list[Tensor], batch: int, context: Streaming | Clip) -> tuple[Tensor, Seen]:
+    def forward(self, taps: list[Tensor], batch: int, context: Streaming | Clip) -> tuple[Tensor, Features]:
         grid = taps[0].shape[-2:]
         if self.vit:
             taps = [r(p(x)) for x, p, r in zip(taps, self.projects, self.resize_layers, strict=True)]
@@ -111,4 +111,4 @@ class DepthHead(nn.Module):
             out = resize(out, (14 * grid[0], 14 * grid[1]))
         # The last layers in fp32 even under autocast: depth needs more than eight bits.
         with torch.autocast(out.device.type, enabled=False):
-            return scratch.output_conv2(out.float()), Seen(taps, [path4, path3, path2, path1])
+            return scratch.output_conv2(out.float()), Features(taps, [path4, path3, path2, path1])

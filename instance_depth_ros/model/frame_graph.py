@@ -24,7 +24,7 @@ class FrameGraph(nn.Module):
         self, image: Tensor, lens: Tensor | None, keys: list[Tensor], values: list[Tensor], slots: Tensor
     ) -> tuple[Prediction, list[Tensor], list[Tensor]]:
         context = Streaming(Memory(keys, values, frames=1), slots)
-        return self.network.seen(image, lens, context), context.new_keys, context.new_values
+        return self.network.predict(image, lens, context), context.new_keys, context.new_values
 
     def example(self, height: int, width: int) -> tuple:
         """Inputs for a picture of that size, in the device and precision of the weights."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import CLASSES
-from .depth_head import Seen
+from .depth_head import Features
 from .presets import ModelConfig
 from .sizes import resize
 
@@ -97,20 +97,20 @@ class PixelDecoder(nn.Module):
             nn.Conv2d(features + 1, features, 3, padding=1), nn.ReLU(), nn.Conv2d(features, features, 1)
         )
 
-    def forward(self, seen: Seen, log_depth: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    def forward(self, features: Features, log_depth: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """-> mask features (B, features, h, w); maps (B, dim, h_i, w_i) at strides 16 and 8, for each set."""
-        sizes = [tuple(tap.shape[-2:]) for tap in seen.taps]
-        map4, map8, map16, x = (lateral(tap) for lateral, tap in zip(self.laterals, seen.taps, strict=True))
+        sizes = [tuple(tap.shape[-2:]) for tap in features.taps]
+        map4, map8, map16, x = (lateral(tap) for lateral, tap in zip(self.laterals, features.taps, strict=True))
         depth8, depth16 = (resize(log_depth, sizes[level]) for level in (1, 2))
         map16 = F.relu(self.smooth[2](map16 + resize(x, sizes[2])))
         map8 = F.relu(self.smooth[1](map8 + resize(map16, sizes[1]) + self.depth(depth8)))
         map4 = F.relu(self.smooth[0](map4 + self.narrow(resize(map8, sizes[0]))))
-        finest = seen.paths[3]
+        finest = features.paths[3]
         fine = finest + self.coarse(resize(map4, finest.shape[-2:]))
         mask = self.mask(torch.cat([fine, resize(log_depth, finest.shape[-2:])], 1))
         layers = [
             layer(torch.cat([path, depth], 1))
-            for layer, path, depth in zip(self.layers, seen.paths, (depth16, depth8), strict=False)
+            for layer, path, depth in zip(self.layers, features.paths, (depth16, depth8), strict=False)
         ]
         return mask, [map16, map8], layers
 
@@ -147,7 +147,7 @@ class Blob(nn.Module):
 
 
 class InstanceDecoder(nn.Module):
-    """Seen and holistic depth -> Instances of one frame each (guest is left to the refinement)."""
+    """Features and holistic depth -> Instances of one frame each (guest is left to the refinement)."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -169,11 +169,11 @@ class InstanceDecoder(nn.Module):
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
 
-    def forward(self, seen: Seen, depth_m: Tensor) -> Instances:
-        """seen: of B frames; depth_m (B, h, w)."""
-        log_depth = (depth_m.float().log() / 2 - 1)[:, None].to(seen.paths[3].dtype)
+    def forward(self, features: Features, depth_m: Tensor) -> Instances:
+        """features: of B frames; depth_m (B, h, w)."""
+        log_depth = (depth_m.float().log() / 2 - 1)[:, None].to(features.paths[3].dtype)
         log_depth = log_depth.contiguous(memory_format=torch.channels_last)  # else all that is joined with it is not
-        mask_map, maps, layer_maps = self.pixels(seen, log_depth)
+        mask_map, maps, layer_maps = self.pixels(features, log_depth)
         heat = self.heat(maps[1])
         queries, where, place = self._begin(heat, maps[1])
         queries = (queries + self.sets).flatten(0, 1)  # both sets as one batch: the segmentation's first
@@ -190,7 +190,8 @@ class InstanceDecoder(nn.Module):
             queries = layer(queries, where, memory.flatten(2).transpose(1, 2), places[None], closed)
         classes, masks, fused = self._read(queries, place, mask_map)
         correction, spread = self.layer(fused).float().unbind(-1)
-        layer_m = pooled(depth_m.float().log(), resize(masks, seen.paths[2].shape[-2:])).add(correction.tanh()).exp()
+        small = resize(masks, features.paths[2].shape[-2:])
+        layer_m = (pooled(depth_m.float().log(), small) + correction.tanh()).exp()
         embedding = self.embed(fused).float()
         embedding = embedding * embedding.square().sum(-1, keepdim=True).clamp_min(1e-8).rsqrt()
         guest = torch.full(tuple(layer_m.shape), -1, dtype=torch.long, device=layer_m.device)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .depth_head import DepthHead, Seen
+from .depth_head import DepthHead, Features
 from .encoder import make_encoder
 from .instances import InstanceDecoder, Instances, from_masks
 from .memory import Memory
@@ -73,12 +73,12 @@ class DepthNetwork(nn.Module):
         of instances found elsewhere, which are then refined in place of our own. instances: False looks for none.
         """
         context = Streaming(memory or Memory())
-        prediction = self.seen(image, lens, context, masks, instances)
+        prediction = self.predict(image, lens, context, masks, instances)
         if memory is not None:
             memory.push(context.new_keys, context.new_values)
         return prediction
 
-    def seen(
+    def predict(
         self,
         image: Tensor,
         lens: Tensor | None,
@@ -87,8 +87,8 @@ class DepthNetwork(nn.Module):
         instances: bool = True,
     ) -> Prediction:
         """As forward(), with the frame's own keys and values left in the context."""
-        out, seen = self.head(self.pretrained(image, lens), image.shape[0], context)
-        return self._understand(out, seen, lens, masks, instances)
+        out, features = self.head(self.pretrained(image, lens), image.shape[0], context)
+        return self._understand(out, features, lens, masks, instances)
 
     def clip(
         self,
@@ -101,11 +101,11 @@ class DepthNetwork(nn.Module):
         """A clip (B, T, 3, H, W), lens (B, T, 3, H, W) or None, masks (B, T, N, h, w) or None."""
         batch = images.shape[0]
         lens, masks = (None if x is None else x.flatten(0, 1) for x in (lens, masks))
-        out, seen = self.head(self.pretrained(images.flatten(0, 1), lens), batch, context)
-        return _unflattened(self._understand(out, seen, lens, masks, instances), batch)
+        out, features = self.head(self.pretrained(images.flatten(0, 1), lens), batch, context)
+        return _unflattened(self._understand(out, features, lens, masks, instances), batch)
 
     def _understand(
-        self, out: Tensor, seen: Seen, lens: Tensor | None, masks: Tensor | None, instances: bool
+        self, out: Tensor, features: Features, lens: Tensor | None, masks: Tensor | None, instances: bool
     ) -> Prediction:
         """The head's output to metres, through the ranges, to instances, and through their refinement."""
         if not self.config.ours:
@@ -115,11 +115,11 @@ class DepthNetwork(nn.Module):
         depth_m = (out[:, 0].clamp(-LOG_DEPTH_LIMIT, LOG_DEPTH_LIMIT) + log_focal[:, None, None]).exp()
         ranges = ()
         if self.ranges is not None:
-            depth_m, ranges = self.ranges(seen.paths, depth_m, log_focal)
+            depth_m, ranges = self.ranges(features.paths, depth_m, log_focal)
         if self.instances is None or not instances:
             return Prediction(depth_m, out[:, 1], depth_m, None, ranges)
-        found = self.instances(seen, depth_m.detach()) if masks is None else from_masks(masks, depth_m)
-        refined_m, found = self.occlusion(seen.paths, depth_m, found)
+        found = self.instances(features, depth_m.detach()) if masks is None else from_masks(masks, depth_m)
+        refined_m, found = self.occlusion(features.paths, depth_m, found)
         return Prediction(refined_m, out[:, 1], depth_m, found, ranges)
 
 
