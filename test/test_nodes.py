@@ -433,13 +433,13 @@ def listening():
     rclpy.init(context=context)
     executor, made = SingleThreadedExecutor(context=context), []
 
-    def listen(on_message, **overrides):
+    def listen(on_message, silence_s=lambda: float("inf"), **overrides):
         given = [Parameter(f"qos_overrides./pictures.subscription.{n}", value=v) for n, v in overrides.items()]
         node = rclpy.create_node("listener", context=context, parameter_overrides=given)
         made.append(node)
         executor.add_node(node)
         publisher = node.create_publisher(Image, "pictures", QoSProfile(depth=50))
-        listener = Listener(node, Image, "pictures", on_message)
+        listener = Listener(node, Image, "pictures", on_message, silence_s=silence_s)
 
         def until(predicate):
             for _ in range(1000):
@@ -472,6 +472,15 @@ def test_asking_for_reliable_loses_no_count_and_keeps_what_the_user_chose(listen
     publisher.publish(image(picture(4), 4))
     until(lambda: stamp_ns(arrived[-1]) == 4)
     assert len(arrived) + listener._missed == 5
+
+
+def test_silence_after_a_first_image_asks_for_reliable(listening):
+    """One large image may come through by chance, and none after it: no gap is ever seen."""
+    arrived = []
+    listener, publisher, until = listening(arrived.append, silence_s=lambda: 0.5)
+    publisher.publish(image(picture(0), 0))
+    until(lambda: arrived)
+    until(lambda: listener._qos.reliability == ReliabilityPolicy.RELIABLE)
 
 
 def test_best_effort_that_the_user_asked_for_stays(listening):

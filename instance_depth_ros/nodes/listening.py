@@ -16,6 +16,7 @@ except ImportError:  # Humble
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 # Images that get lost in so many looks on end, and this share of them, are no burst.
 LOSSY_LOOKS, LOSSY_SHARE = 2, 0.1
+FEW = 10  # silence after so few images: a stream that never got going
 LOOK_S = 0.25
 
 
@@ -81,8 +82,8 @@ class Listener:
         elif self._arrived:
             self.problem = ""
         self._silent = silent
-        # Silence between two arrivals with a gap is loss too: almost all of it.
-        if self._loses_many() or (silent and (self._lossy_looks or not self._arrived)):
+        # Silence after a gap, or where there never was a stream, is loss too: almost all of it.
+        if self._loses_many() or (silent and (self._lossy_looks or self._arrived < FEW)):
             self._ask_for_reliable()
 
     def _loses_many(self) -> bool:
