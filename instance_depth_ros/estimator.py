@@ -61,7 +61,7 @@ class Estimator:
 
     settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
     relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
-    are: the setting, or `none` where the weights have none of their own.
+    are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None):
@@ -76,6 +76,7 @@ class Estimator:
             from .segmenters import Segmenter  # transformers is optional
 
             self._segmenter = Segmenter(self.settings)
+        self.said: Prediction | None = None
         self._lens: tuple[tuple, torch.Tensor] | None = None
         self._assumed = False
 
@@ -125,14 +126,14 @@ class Estimator:
             given, masks = self._given(frame, size)
         with timed(timings, "network"):
             memory = None if self.settings.memory == "none" else state.memory
-            says = self.engine(image, lens, memory, masks, self.instances != "none")
+            self.said = says = self.engine(image, lens, memory, masks, self.instances != "none")
         with timed(timings, "instances"):
             depth_m, confidence = self._read(says)
             seen = self._see(says, depth_m, given)
             if seen is not None:
                 seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
         with timed(timings, "track"):
-            identities = self._identify(frame, image, seen, state, intrinsics)
+            seen, identities = self._identify(frame, image, seen, state, intrinsics)
         with timed(timings, "upsample"):
             labels = None if seen is None else seen.at_full_size(frame.size)
             full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
@@ -227,22 +228,25 @@ class Estimator:
 
     def _identify(
         self, frame: Frame, image: torch.Tensor, seen: Seen | None, state: State, intrinsics: Intrinsics
-    ) -> list[Identity | None]:
-        """Who is who: of a topic as it says, else by tracking."""
+    ) -> tuple[Seen | None, list[Identity | None]]:
+        """Who is who: of a topic as it says, else by tracking, without what is weak and no track goes on with."""
         if seen is None:
-            return []
+            return None, []
         if seen.ids is not None:
             pairs = zip(seen.ids.tolist(), seen.class_id.tolist(), strict=True)
-            return [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
+            return seen, [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
         h, w = seen.labels.shape
         grey, motion = brightness(image, (h, w)), None
         if frame.world_from_camera is not None and state.world_from_camera is not None:
             motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
         elif state.grey is not None and len(state.tracks.rows):
             motion = camera_motion(state.grey, grey, state.moving)
-        state.grey, state.moving, state.world_from_camera = grey, seen.labels > 0, frame.world_from_camera
         identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
-        return identities
+        kept = seen.score >= self.settings.instance_threshold
+        kept |= np.array([identity is not None for identity in identities], bool)
+        seen = seen.only(kept)
+        state.grey, state.moving, state.world_from_camera = grey, seen.labels > 0, frame.world_from_camera
+        return seen, [identity for identity, here in zip(identities, kept, strict=True) if here]
 
     def _full_size(
         self,

@@ -21,6 +21,8 @@ DUPLICATE_IOU = 0.6
 PART, PART_RATIO = 0.8, 1.1  # so much of a mask inside one of its class, at depths so alike, is a part of that
 LEAST_CELLS, LEAST_SHARE = 3, 0.05  # what remains of a mask, in cells and of what it claimed
 UNKNOWN_SPREAD = 0.1  # relative error of a layer that nobody has an opinion of
+WEAK = 0.5  # of the threshold: less certain ones than it, but not than this, may go on with a track, and begin none
+YIELDING = 1e-3  # of their logits: they have the same outlines, and what a certain one claims is not theirs
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,21 @@ class Seen:
 
     def __len__(self) -> int:
         return len(self.score)
+
+    def only(self, kept: np.ndarray) -> Seen:
+        """Those of kept, (K,) bool; nobody has the pixels of the others."""
+        if kept.all():
+            return self
+        number = np.cumsum(kept) - 1
+        values = {
+            name: value[kept]
+            for name in ("class_id", "score", "depth_m", "sigma_m", "embedding", "evidence", "ids")
+            if (value := getattr(self, name)) is not None
+        }
+        numbers = np.append(np.uint16(0), np.where(kept, number + 1, 0).astype(np.uint16))
+        guest = np.append(np.where(kept, number, -1), -1)[self.guest][kept]
+        full = None if self.full is None else numbers[self.full]
+        return replace(self, labels=numbers[self.labels], guest=guest, full=full, **values)
 
     def sightings(self) -> list[Sighting]:
         """What the tracker is told."""
@@ -84,19 +101,14 @@ class Seen:
 
 
 def from_network(instances: Instances, threshold: float) -> Seen:
-    """Those that are surer than threshold, class times mask, the nearest first; instances: of one frame."""
-    classes = instances.classes[0].softmax(-1).cpu().numpy()[:, 1:]
-    queries = np.flatnonzero(classes.max(1) >= threshold)
-    masks = instances.masks[0, torch.from_numpy(queries).to(instances.masks.device)].cpu().numpy()
-    score = classes[queries].max(1) * _sure(masks)
-    class_id = classes[queries].argmax(1) + 1
+    """Those that are surer than WEAK x threshold, class times mask, the nearest first; instances: of one frame."""
+    queries, masks, class_id, score = _candidates(instances, WEAK * threshold)
+    weak = score < threshold
+    masks[weak] *= YIELDING
     layer_m = instances.layer_m[0].cpu().numpy()[queries]
-    kept = np.flatnonzero((score >= threshold) & (score > 0))
-    kept = kept[np.argsort(-score[kept], kind="stable")]
-    kept = kept[_single(masks[kept], class_id[kept], layer_m[kept])]
-    kept = kept[np.argsort(layer_m[kept], kind="stable")]
-    labels, evidence, left = _settle(masks[kept])
-    kept = kept[left]
+    nearest = np.argsort(layer_m, kind="stable")
+    labels, evidence, left = _settle(masks[nearest])
+    kept = nearest[left]
     queries, layer_m = queries[kept], layer_m[kept]
     places = np.full(instances.layer_m.shape[1] + 1, -1)  # the last for guests that are none
     places[queries] = np.arange(len(queries))
@@ -110,6 +122,27 @@ def from_network(instances: Instances, threshold: float) -> Seen:
         embedding=instances.embedding[0].cpu().numpy()[queries],
         evidence=evidence,
     )
+
+
+def candidates(instances: Instances, least: float, size: tuple[int, int]) -> list[tuple[np.ndarray, int, float]]:
+    """(mask (H, W) bool, class_id, score) of all that are surer than `least`; masks may overlap. For judges."""
+    _, masks, class_id, score = _candidates(instances, least)
+    full = (cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR) > 0 for mask in masks)
+    return list(zip(full, class_id.tolist(), score.tolist(), strict=True))
+
+
+def _candidates(instances: Instances, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Queries surer than `least`, the surest first and no mask twice: (K,), masks (K, h, w), class_id, score."""
+    classes = instances.classes[0].softmax(-1).cpu().numpy()[:, 1:]
+    queries = np.flatnonzero(classes.max(1) >= least)
+    masks = instances.masks[0, torch.from_numpy(queries).to(instances.masks.device)].cpu().numpy()
+    score = classes[queries].max(1) * _sure(masks)
+    class_id = classes[queries].argmax(1) + 1
+    layer_m = instances.layer_m[0].cpu().numpy()[queries]
+    kept = np.flatnonzero((score >= least) & (score > 0))
+    kept = kept[np.argsort(-score[kept], kind="stable")]
+    kept = kept[_single(masks[kept], class_id[kept], layer_m[kept])]
+    return queries[kept], masks[kept], class_id[kept], score[kept]
 
 
 def _sure(masks: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ FOUND = [told(7, A), told(8, B, "ball")]
 def precision(*frames):
     masks = MaskPrecision()
     for rows, found in frames:
-        masks.add(drawn(rows), rows, estimate(*found))
+        masks.add(drawn(rows), rows, [(drawn([one]) > 0, one.class_id, one.score) for one in found])
     return masks.result()
 
 
@@ -98,6 +98,20 @@ def test_small_instances_are_neither_to_be_found_nor_wrong():
     assert precision(([*TRUE, row(3, speck)], FOUND))["ap50"] == pytest.approx(1)
     assert precision((TRUE, [*FOUND, told(9, speck, score=0.99)]))["ap50"] == pytest.approx(1)
     assert precision(([*TRUE, row(3, speck)], [*FOUND, told(9, speck, score=0.99)]))["ap50"] == pytest.approx(1)
+
+
+def test_sizes_are_those_of_coco_and_a_mask_of_another_size_is_not_wrong():
+    """At 128x96 a pixel counts for 25: 20x20 are large, 5x5 small."""
+    small = row(3, (100, 80, 5, 5))
+    result = precision(([*TRUE, small], [*FOUND, told(9, C, score=0.95)]))
+    by_size = result["ap50_by_size"]
+    assert by_size["small"] == 0 and by_size["large"] == pytest.approx(0.75) and by_size["medium"] is None
+
+
+def test_a_candidate_counts_by_its_score_alone():
+    """A right one less sure than a false one of its class: precision 1/2 at full recall."""
+    result = precision((TRUE[:1], [told(7, A, score=0.03), told(9, C, score=0.9)]))
+    assert result["ap50"] == pytest.approx(0.5)
 
 
 def test_hidden_are_those_of_which_10_to_50_percent_are_seen():

@@ -61,7 +61,7 @@ class Teller:
     """Says what is true of the frame whose number is its colour, and remembers how it was asked."""
 
     def __init__(self, clip, wrong=lambda estimate, index: estimate):
-        self.clip, self.wrong, self.calls = clip, wrong, []
+        self.clip, self.wrong, self.calls, self.instances = clip, wrong, [], "made up"
         self.settings = SimpleNamespace(instances="network", rectify=True)
 
     def index(self, frame):

@@ -118,7 +118,7 @@ class Evaluation:
         self._identities.add(clip, moment.stamp_s, moment.rows, matched, moment.ids.shape)
         if moment.sampled:
             self._instance_depth.add_layers(matched)
-            self._masks.add(moment.ids, moment.rows, moment.estimate)
+            self._masks.add(moment.ids, moment.rows, moment.candidates)
 
     def result(self) -> dict:
         """What the result file says of accuracy; a range or part by itself is the network's."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import sightings
 from ..datasets.clips import Footage
 from ..datasets.film import Film
 from ..estimator import Estimator
@@ -16,6 +17,7 @@ from ..frame import Estimate, Frame
 # an identity yet.
 EVERY = 5
 LAYERS = ("color", "ids", "static")
+LEAST_SCORE = 0.02  # of candidates: less certain ones do not move AP
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Moment:
 
     truth_m: (H, W) metres, NaN unknown. ids, static: (H, W), None where the clip has none. rows: the instances of its
     line in frames.jsonl. world_from_camera: (4, 4) or None. sampled: the last of every EVERY frames, or of a shorter
-    clip. Of those, unrefined_m: depth without refinement by instances; of those and the ones before them, alone_m:
+    clip. Of those, unrefined_m: depth without refinement by instances, and candidates: (mask, class_id, score) of all
+    that may be an instance, before the threshold and without tracking; of those and the ones before them, alone_m:
     depth without memory; None where it was not asked for.
     """
 
@@ -40,6 +43,7 @@ class Moment:
     estimate: Estimate
     unrefined_m: np.ndarray | None
     alone_m: np.ndarray | None
+    candidates: list[tuple[np.ndarray, int, float]] | None
 
 
 def moments(estimator: Estimator, footage: Footage, frames: int, without_memory: bool = False) -> Iterator[Moment]:
@@ -81,7 +85,15 @@ def moments(estimator: Estimator, footage: Footage, frames: int, without_memory:
             estimate,
             unrefined_m if refines else None,
             alone_m,
+            _candidates(estimator, estimate) if place == last and refines else None,
         )
+
+
+def _candidates(estimator: Estimator, estimate: Estimate) -> list[tuple[np.ndarray, int, float]]:
+    """Of the frame just estimated; of instances from elsewhere, those that were told."""
+    if estimator.instances == "network":
+        return sightings.candidates(estimator.said.instances, LEAST_SCORE, estimate.ids.shape)
+    return [(estimate.ids == one.pixel, one.class_id, one.score) for one in estimate.instances]
 
 
 def _unrefined(estimator: Estimator, frame: Frame, state) -> np.ndarray | None:

@@ -15,6 +15,7 @@ ROI = 14  # cells along a side of the region that a pair is looked at in
 ABSENT_LOGIT = -8.0  # the mask of a guest that does not exist
 NOWHERE = 1e6
 FEET = (0.25, 0.5, 0.75)  # parts of a box's width at which the depth below it is looked at
+SIDES = 4  # of a box
 
 
 class Refinement(nn.Module):
@@ -23,7 +24,7 @@ class Refinement(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        channels, width = 2 * config.features + 8 + 2 * len(FEET) * config.feet, 2 * config.features
+        channels, width = 2 * config.features + 8 + 2 * (len(FEET) + SIDES) * config.feet, 2 * config.features
         self.enter = nn.Conv2d(channels, width, 1)
         self.around = nn.Linear(width, width)  # each cell hears what the main instance is like as a whole
         self.error = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 1, 1))
@@ -107,10 +108,11 @@ class Refinement(nn.Module):
         log_depth, where = seen[2], grid.flatten(0, 1).movedim(-1, 1)
         relative = [log_depth - log_layer, log_guest - log_layer, log_depth / 2 - 1, log_layer / 2 - 1]
         if self.config.feet:
-            below = self._below(maps[2], boxes)  # (B, N, 3) log depth
-            beneath = torch.where((guest >= 0)[..., None], take(below, guest), below)
-            feet = torch.cat([below, beneath], -1).flatten(0, 1)[..., None, None].expand(-1, -1, ROI, ROI)
-            relative.append(feet - log_layer)
+            below = self._below(maps[2], boxes) - layer_m.detach().log()[..., None]  # (B, N, 3)
+            stands = torch.cat([below, 2 * boxes - 1], -1)  # on which ground, and where in the picture
+            beside_it = torch.where((guest >= 0)[..., None], take(stands, guest), stands)
+            both = torch.cat([stands, beside_it], -1).flatten(0, 1)
+            relative.append(both[..., None, None].expand(-1, -1, ROI, ROI))
         return torch.cat([*seen[:2], main / 4, beside / 4, where, *relative], 1), main
 
     def _below(self, log_depth: Tensor, boxes: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ class ModelConfig:
     range_halving: a level of the cascade may correct half as much as the one before.
     queries: 0 without instances, else how many are looked for; query_dim, query_layers: of their decoder.
     refined: at most so many instances are refined, the surest; candidate_score, candidate_mask: if they are surer than
-    this of their class and mask. pair_overlap: of the boxes of a pair,
-    relative to the smaller box or (pair_by 'union') as IoU. feet: the refinement is told the depth below each instance.
+    this of their class and mask. pair_overlap: of the boxes of a pair, relative to the smaller box or (pair_by 'union')
+    as IoU. feet: the refinement is told the depth below both instances and where their boxes lie.
     """
 
     name: str
