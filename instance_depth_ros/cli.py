@@ -186,7 +186,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=_count, metavar="N", help="only the first so many")
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
-    add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights", "rectify"))
+    add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights", "rectify", "steady_s"))
 
 
 def _data(text: str) -> str:

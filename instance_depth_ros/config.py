@@ -101,6 +101,8 @@ SETTINGS = (
     Setting("rectify", True, "refine depth by instances; false: the holistic depth", ("depth",), live=True),
     Setting("memory", "vda", "which past frames the network sees; vda: the official rule", ("depth",),
             choices=("vda", "none")),
+    Setting("steady_s", 0.45, "still surfaces' depth is averaged over so long; 0: each frame's own", ("depth",),
+            unit="s", bounds=(0.0, 10.0), live=True),
     Setting("reset_gap_s", 2.0, "a longer gap between stamps drops the memory", ("depth",), unit="s",
             bounds=(0.05, 3600.0), live=True),
     Setting("cut_threshold", 0.4, "how different two frames are to be a scene cut; 1: never", ("depth",),

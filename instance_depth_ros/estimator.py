@@ -1,4 +1,4 @@
-"""The way of a frame: cut? -> prepare -> network with memory -> sightings -> track -> full size -> sensor."""
+"""The way of a frame: cut? -> prepare -> network with memory -> sightings -> steady -> track -> full size -> sensor."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output
 from .model.scene_cut import difference, thumbnail
 from .motion import camera_motion, pose_motion
 from .sightings import Seen
+from .steady import Still, steady
 from .tracking import Identity, Tracks, track
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,7 @@ UNKNOWN_CONFIDENCE = 128  # official weights do not say how sure they are
 class State:
     """All that belongs to one stream. step() consumes it; clone() forks it; a new one is a reset.
 
-    View of the last frame: thumbnail; grey (h, w) uint8 and moving (h, w) bool, where instances were;
-    world_from_camera.
+    Of the last frame: thumbnail; grey (h, w) uint8; its depth, still; world_from_camera.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -45,7 +45,7 @@ class State:
     size: tuple[int, int] = (0, 0)
     thumbnail: np.ndarray | None = None
     grey: np.ndarray | None = None
-    moving: np.ndarray | None = None
+    still: Still | None = None
     world_from_camera: np.ndarray | None = None
 
     def clone(self) -> State:
@@ -130,10 +130,13 @@ class Estimator:
         with timed(timings, "instances"):
             depth_m, confidence = self._read(says)
             seen = self._see(says, depth_m, given)
+        with timed(timings, "steady"):
+            motion = self._motion(frame, image, depth_m.shape, state, intrinsics)
+            depth_m = self._steady(frame, depth_m, seen, motion, state)
+        with timed(timings, "track"):
             if seen is not None:
                 seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
-        with timed(timings, "track"):
-            seen, identities = self._identify(frame, image, seen, state, intrinsics)
+            seen, identities = self._identify(frame, seen, motion, state)
         with timed(timings, "upsample"):
             labels = None if seen is None else seen.at_full_size(frame.size)
             full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
@@ -155,7 +158,7 @@ class Estimator:
         elif reason:
             state.memory.reset()
         if reason:
-            state.grey = state.world_from_camera = None
+            state.grey = state.still = state.world_from_camera = None
             # what was seen before a gap may be there still: tracks age by time
             if reason not in ("start", "gap"):
                 state.tracks = state.tracks.reset(state.stamp_ns)
@@ -226,8 +229,34 @@ class Estimator:
         seen = sightings.from_network(says.instances, self.settings.instance_threshold)
         return seen if self.settings.rectify else sightings.with_layers(seen, depth_m)
 
+    def _motion(
+        self, frame: Frame, image: torch.Tensor, size: tuple[int, int], state: State, intrinsics: Intrinsics
+    ) -> np.ndarray | None:
+        """The camera's since the last frame, by its pose or by the background; None: there is none to go on from."""
+        steadies = self.settings.steady_s > 0 and self.settings.memory != "none" and not self.relative
+        if self.instances in ("none", "topic") and not steadies:
+            return None
+        grey, motion = brightness(image, size), None
+        if frame.world_from_camera is not None and state.world_from_camera is not None:
+            h, w = size
+            motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
+        elif state.grey is not None and state.grey.shape == grey.shape:
+            motion = camera_motion(state.grey, grey, state.still and state.still.moving)
+        state.grey, state.world_from_camera = grey, frame.world_from_camera
+        return motion
+
+    def _steady(
+        self, frame: Frame, depth_m: np.ndarray, seen: Seen | None, motion: np.ndarray | None, state: State
+    ) -> np.ndarray:
+        """(h, w) depth in which still surfaces keep theirs."""
+        if self.relative or self.settings.memory == "none":
+            return depth_m
+        moving = np.zeros(depth_m.shape, bool) if seen is None else seen.labels > 0
+        depth_m, state.still = steady(depth_m, moving, frame.stamp_ns, motion, state.still, self.settings.steady_s)
+        return depth_m
+
     def _identify(
-        self, frame: Frame, image: torch.Tensor, seen: Seen | None, state: State, intrinsics: Intrinsics
+        self, frame: Frame, seen: Seen | None, motion: np.ndarray | None, state: State
     ) -> tuple[Seen | None, list[Identity | None]]:
         """Who is who: of a topic as it says, else by tracking, without what is weak and no track goes on with."""
         if seen is None:
@@ -235,18 +264,10 @@ class Estimator:
         if seen.ids is not None:
             pairs = zip(seen.ids.tolist(), seen.class_id.tolist(), strict=True)
             return seen, [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
-        h, w = seen.labels.shape
-        grey, motion = brightness(image, (h, w)), None
-        if frame.world_from_camera is not None and state.world_from_camera is not None:
-            motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
-        elif state.grey is not None and len(state.tracks.rows):
-            motion = camera_motion(state.grey, grey, state.moving)
         identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
         kept = seen.score >= self.settings.instance_threshold
         kept |= np.array([identity is not None for identity in identities], bool)
-        seen = seen.only(kept)
-        state.grey, state.moving, state.world_from_camera = grey, seen.labels > 0, frame.world_from_camera
-        return seen, [identity for identity, here in zip(identities, kept, strict=True) if here]
+        return seen.only(kept), [identity for identity, here in zip(identities, kept, strict=True) if here]
 
     def _full_size(
         self,

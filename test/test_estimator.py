@@ -60,7 +60,7 @@ def test_an_estimate_says_what_it_is(estimator):
     assert (estimate.depth_m.dtype, estimate.confidence.dtype, estimate.source.dtype) == ("f4", "u1", "u1")
     assert (estimate.depth_m > 0).all() and (estimate.source == SOURCE_NETWORK).all()
     assert estimate.intrinsics == LENS and estimate.disparity is None
-    stages = {"preprocess", "segment", "network", "instances", "track", "upsample", "finish"}
+    stages = {"preprocess", "segment", "network", "instances", "steady", "track", "upsample", "finish"}
     assert set(estimate.timings_ms) == stages and estimate.ids.shape == (HEIGHT, WIDTH)
     assert estimator.info["precision"] == "fp32" and estimator.info["kind"] == "metric"
     assert estimator.step(frame(4), state)[0].reset == ""

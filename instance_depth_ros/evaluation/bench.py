@@ -30,7 +30,7 @@ WARM_UP, RUNS, SLOW_RUNS = 5, 50, 10
 FOV_DEG = 60.0
 FRAME_NS = 33_333_333
 CROWD = 20
-STAGES = ("preprocess", "network", "instances", "track", "upsample", "finish")
+STAGES = ("preprocess", "network", "instances", "steady", "track", "upsample", "finish")
 # The graph runs at a pace that leaves the cores idle between frames, lest waiting be measured.
 GRAPH_FPS, BUSY, GRAPH_FRAMES = 5.0, 0.4, 100
 
