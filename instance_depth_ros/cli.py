@@ -208,7 +208,7 @@ VERBS = {
     "simulate": ("datasets.generate", "write simulated scenes with their truth", _simulate),
     "dataset": ("datasets.statistics", "work on folders of sequences", _dataset),
     "train": ("training.loop", "train weights on simulated scenes or recordings; several GPUs: torchrun", _train),
-    "ablation": ("training.ablation", "what ranges and instances are worth: Table 4 of the paper", _ablation),
+    "ablation": ("evaluation.ablation", "what ranges and instances are worth: Table 4 of the paper", _ablation),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
     "bench": ("evaluation.bench", "figures of this machine", _bench),
 }

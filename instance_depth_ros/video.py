@@ -19,7 +19,6 @@ from .cameras import Camera, open_camera
 from .cameras.folder import DEFAULT_FPS
 from .cameras.video import open_video
 from .demo.pictures import contact_sheet, depth_video
-from .demo.record import Record, Sample
 from .drawing import SAY_EVERY_S
 from .estimator import Estimator
 from .frame import Frame
@@ -27,6 +26,7 @@ from .geometry import millimetres_from_depth
 from .model.offline import WINDOW, offline
 from .model.preprocess import network_size, prepare
 from .model.temporal import Clip
+from .record import Record, Sample
 
 
 def main(args: Namespace) -> int:

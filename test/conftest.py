@@ -1,4 +1,4 @@
-"""Weights that several test files share: the official layout with golden values, and a small lively network."""
+"""What several test files share: weights in the official layout with golden values, a small lively network, a video."""
 
 import json
 from dataclasses import replace
@@ -52,3 +52,11 @@ def lively_weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("lively") / "lively.safetensors"
     checkpoint.save(lively(), path, {"name": "lively"}, exact=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory) -> Path:
+    """An AVI of ten numbered pictures, recordings.numbered(), at 10 a second."""
+    from recordings import write_video  # needs PyAV
+
+    return write_video(tmp_path_factory.mktemp("video") / "ten.avi", 10)

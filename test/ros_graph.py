@@ -44,6 +44,7 @@ TOPICS = {
 SMALL = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1, "autostart": False}
 PATIENCE_S = 60.0
 NUMBERS = count(1)
+LOST = [f"lost_{reason}" for reason in ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")]
 
 
 def own_domain() -> None:
@@ -211,6 +212,30 @@ class Graph:
         future = self.setter.call_async(request)
         self.until(future.done)
         return future.result().results[0]
+
+
+def books(graph: Graph) -> tuple[int, int, dict[str, int]]:
+    """(in, out, lost) once nothing waits any more; they balance."""
+    values = graph.diagnostics()
+    while values["frames_waiting"] != "0":
+        values = graph.diagnostics()
+    frames_in, frames_out = int(values["frames_in"]), int(values["frames_out"])
+    lost = {name: int(values[name]) for name in LOST}
+    assert frames_in == frames_out + sum(lost.values()) and int(values["lost"]) == sum(lost.values())
+    return frames_in, frames_out, lost
+
+
+def fed(graph: Graph, send) -> None:
+    """Send a frame that gives no result, and wait until it is booked."""
+    frames_in = books(graph)[0]
+    send()
+    graph.until(lambda: books(graph)[0] > frames_in)
+
+
+def good_frame(graph: Graph, number: int = 1, size=SIZE) -> dict:
+    """Every topic's message of a picture() with its CameraInfo."""
+    stamp_ns = graph.next_stamp()
+    return graph.result(graph.send(picture(number, size), stamp_ns, camera_info(stamp_ns, size)))
 
 
 def raw(width: int, height: int, step: int, encoding: str, data: bytes, stamp_ns: int) -> Image:

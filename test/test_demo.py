@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from instance_depth_ros.demo import main
+from instance_depth_ros.demo.clip import fetch_demo_clip
 from instance_depth_ros.demo.main import balance
 from instance_depth_ros.demo.pictures import contact_sheet, depth_video
-from instance_depth_ros.demo.record import SAMPLES, Record, Sample, Small, depth_code, depth_from_code
 from instance_depth_ros.drawing import GAP, LINE, TILE
 from instance_depth_ros.frame import Instance
 from instance_depth_ros.geometry import Intrinsics
+from instance_depth_ros.record import SAMPLES, Record, Sample, Small, depth_code, depth_from_code
 
 ROOT = Path(__file__).resolve().parent.parent
 LENS = Intrinsics.from_fov(160, 120, 60)
@@ -241,3 +242,22 @@ def test_weights_that_do_not_exist_fail_the_demo_with_their_name(clip, tmp_path)
     assert done.returncode == 1
     assert "no_such_weights" in done.stderr
     assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_the_clip_comes_from_the_cache_and_its_makers_are_named(tmp_path, monkeypatch, video):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cached = tmp_path / "instance_depth_ros" / "vtest.avi"
+    cached.parent.mkdir()
+    cached.write_bytes(video.read_bytes())
+    lines = []
+    assert fetch_demo_clip(lines.append) == cached
+    assert any("University of Reading" in line for line in lines)
+
+
+def test_without_apt_there_is_no_clip_but_a_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lines = []
+    assert fetch_demo_clip(lines.append) is None
+    assert len(lines) == 1 and "apt-get is not here" in lines[0]
+    assert list((tmp_path / "instance_depth_ros").iterdir()) == []

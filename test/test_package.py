@@ -1,9 +1,11 @@
 """Whoever installs the package, by pip or by colcon, finds its executables, launch files, settings and weights."""
 
+import ast
 import os
 import subprocess
 import sys
 import zipfile
+from graphlib import TopologicalSorter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -87,6 +89,29 @@ for module in pkgutil.walk_packages(instance_depth_ros.__path__, "instance_depth
             assert "libegl1" in str(error), error
 """
     run(sys.executable, "-c", code, cwd=ROOT)
+
+
+def imported(path: Path) -> set[str]:
+    """What a module of the package imports from it, at its top or in functions: 'nodes.observer.Observer', ..."""
+    package, found = path.relative_to(ROOT).parent.parts, set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            found |= {".".join((*above, *filter(None, [node.module]), alias.name)) for alias in node.names}
+    return {name.removeprefix("instance_depth_ros.") for name in found if name.startswith("instance_depth_ros.")}
+
+
+def test_sub_packages_form_no_cycle():
+    package = ROOT / "instance_depth_ros"
+    rooms = {path.parent.name: set() for path in package.glob("*/__init__.py")}
+    assert rooms.keys() >= {"model", "nodes", "training", "evaluation", "datasets", "simulation", "cameras", "demo"}
+    for room, others in rooms.items():
+        for path in (package / room).rglob("*.py"):
+            others |= {name.split(".")[0] for name in imported(path)} & rooms.keys() - {room}
+    assert rooms["training"] >= {"model", "datasets"} and "nodes" in rooms["demo"], "imports are seen"
+    list(TopologicalSorter(rooms).static_order())  # CycleError names the cycle
 
 
 def test_the_set_up_refuses_an_environment_made_from_other_pins(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ from ..drawing import (
     write_video,
 )
 from ..geometry import cloud, valid
-from .record import Record, Sample
+from ..record import Record, Sample
 
 ROWS = 6
 # About what one pixel of the shipped network's output spans in a picture of this size.

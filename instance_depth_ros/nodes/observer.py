@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
@@ -13,8 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from ..demo.record import Record, Sample
-from ..evaluation.metrics import depth_metrics, in_range
+from ..record import Record, Sample
 from .instances import instances_from_table
 from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
 from .pairing import PATIENT_NS, StampPairer, stamp_ns
@@ -30,15 +31,19 @@ SEEN = {
     "depth/instances/table": PointCloud2,
 }
 TRUTH = {"simulation/depth/image": Image, "simulation/instances": Image}
+Judge = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
 class Observer:
-    """Watches from a thread of its own, within `with`. record is read while it grows; truth: the graph simulates."""
+    """Watches from a thread of its own, within `with`. record is read while it grows.
 
-    def __init__(self, truth: bool = False):
-        self.record = Record()
+    judge: (depth_m, truth_m) -> rel and sigma1 of a frame, where the graph simulates.
+    """
+
+    def __init__(self, judge: Judge | None = None):
+        self.record, self._judge = Record(), judge
         self._context = Context()
-        self._topics = SEEN | (TRUTH if truth else {})
+        self._topics = SEEN | (TRUTH if judge else {})
         self._pairer = StampPairer(streams=len(self._topics), capacity=30, horizon_ns=PATIENT_NS)
         self._pairer.registerCallback(self._keep)
         self._done = threading.Event()
@@ -96,11 +101,6 @@ class Observer:
         )
         self.record.add(sample)
         if truth:
-            self._judge(sample.depth_m, truth_m)
-
-    def _judge(self, depth_m, truth_m):
-        """Every other pixel of every other row is enough for the live figure and costs a quarter."""
-        depth_m, truth_m = depth_m[::2, ::2], truth_m[::2, ::2]
-        scores = depth_metrics(depth_m, truth_m, in_range(truth_m))
-        self.record.rel.append(scores["rel"])
-        self.record.sigma1.append(scores["sigma1"])
+            scores = self._judge(sample.depth_m, truth_m)
+            self.record.rel.append(scores["rel"])
+            self.record.sigma1.append(scores["sigma1"])

@@ -18,12 +18,12 @@ import yaml
 from .. import config
 from ..datasets.clips import open_split
 from ..estimator import Estimator
-from ..evaluation.evaluate import Evaluation, weights_sha256
 from ..model.network import DepthNetwork
 from ..provenance import provenance
 from ..shared import shared_file
-from .loop import Trainer, begin_process, end_process
-from .phases import TrainConfig
+from ..training.loop import Trainer, begin_process, end_process
+from ..training.phases import TrainConfig
+from .evaluate import Evaluation, weights_sha256
 
 SLACK = 0.1  # of parameters between variants
 DRAWS = 10_000  # of the bootstrap

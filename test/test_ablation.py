@@ -9,8 +9,8 @@ import yaml
 from test_training import NETWORK, sequences  # noqa: F401, a fixture
 
 from instance_depth_ros.datasets.sequence import open_folder
+from instance_depth_ros.evaluation import ablation
 from instance_depth_ros.model.preprocess import network_size
-from instance_depth_ros.training import ablation
 
 RECIPE = Path(__file__).parent.parent / "config/train/ablation.yaml"
 

@@ -1,4 +1,4 @@
-"""What the demo keeps of a run: small pictures of each frame, a dozen whole moments, the figures of the nodes."""
+"""What is kept of a run to show it: small pictures of each frame, a dozen whole moments, the figures of the nodes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ..frame import Instance
-from ..geometry import Intrinsics, valid
+from .frame import Instance
+from .geometry import Intrinsics, valid
 
 SMALL_WIDTH = 480
 # Small depths are kept as one byte, logarithmic.
