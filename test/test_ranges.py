@@ -37,10 +37,10 @@ def test_senseless_ranges_are_refused(bad):
         Ranges(*bad)
 
 
-def decoder(halving: bool) -> RangeDecoder:
+def decoder(halving: bool, **more) -> RangeDecoder:
     torch.manual_seed(0)
     config = replace(PRESETS["tiny"], features=8, ranges="log", range_count=4, range_limits_m=(0.5, 8.0))
-    return RangeDecoder(replace(config, range_halving=halving))
+    return RangeDecoder(replace(config, range_halving=halving, **more))
 
 
 def paths() -> list[torch.Tensor]:
@@ -62,6 +62,33 @@ def test_full_confidence_corrects_by_a_width_at_every_level(halving, factor):
         level.confide[2].bias.data.fill_(50.0)  # C = 1, and S sums to one: R = 1, E = + a width
     refined_m, _ = cascade(paths(), depth_m, torch.zeros(2))
     torch.testing.assert_close(refined_m, depth_m * factor)
+
+
+@pytest.mark.parametrize(
+    ("bias", "factor"),
+    [(50.0, 1.0), (0.0, 2.0**-4), (-50.0, 2.0**-8)],
+    ids=["R = 1, E = 0", "R = 1/2, E = - a width", "R = 0, E = - two widths"],
+)
+def test_eq_3_as_printed_corrects_towards_the_camera_alone(bias, factor):
+    cascade, depth_m = decoder(False, correction="literal"), torch.full((2, 24, 32), 3.0)
+    for level in cascade.levels:
+        level.confide[2].bias.data.fill_(bias)
+    refined_m, _ = cascade(paths(), depth_m, torch.zeros(2))
+    torch.testing.assert_close(refined_m, depth_m * factor)
+
+
+def test_eq_3_as_printed_begins_near_identity_and_learns():
+    cascade, depth_m = decoder(False, correction="literal"), torch.full((2, 24, 32), 3.0)
+    refined_m, _ = cascade(paths(), depth_m, torch.zeros(2))
+    # four levels, each 2 (1 - sigmoid(5)) = 0.0134 ranges nearer, and a range doubles
+    torch.testing.assert_close(refined_m, torch.full_like(depth_m, 3 * 2 ** (-4 * 0.013386)), rtol=1e-4, atol=0)
+    refined_m.sum().backward()
+    assert all(level.confide[2].bias.grad.abs().sum() > 0 for level in cascade.levels)
+
+
+def test_an_unknown_correction_is_refused():
+    with pytest.raises(ValueError, match="one of relative, literal, got 'absolute'"):
+        decoder(False, correction="absolute")
 
 
 def test_the_lens_reaches_the_cascade():

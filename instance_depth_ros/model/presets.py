@@ -15,7 +15,8 @@ class ModelConfig:
     the output is metric for; None: the output is taken as it is. short_side: the size of input it was trained for.
 
     ranges: '' without holistic initialisation, else how range_count ranges divide range_limits_m: 'uniform' or 'log';
-    range_halving: a level of the cascade may correct half as much as the one before.
+    range_halving: a level of the cascade may correct half as much as the one before. correction: the error of a level
+    in widths of a range, 'relative' 2 R - 1 as eq. 9 has it, or 'literal' 2 (R - 1) as eq. 3 is printed: never farther.
     queries: 0 without instances, else how many are looked for; query_dim, query_layers: of their decoder.
     refined: at most so many instances are refined, the surest; candidate_score, candidate_mask: if they are surer than
     this of their class and mask. pair_overlap: of the boxes of a pair, relative to the smaller box or (pair_by 'union')
@@ -46,6 +47,7 @@ class ModelConfig:
     pair_overlap: float = 0.1
     pair_by: str = "smaller"
     feet: bool = False
+    correction: str = "relative"
 
     @property
     def ours(self) -> bool:

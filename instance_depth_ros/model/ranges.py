@@ -17,6 +17,9 @@ from .sizes import resize
 
 MIN_DEPTH_M = 0.01
 HEADS = 4
+# E = 2 R - offset, in widths of a range. Eq. 3 is printed as 2 (R - 1), which is never positive; eq. 9 has 2 R - 1.
+OFFSETS = {"relative": 1.0, "literal": 2.0}
+SURE_LOGIT = 5.0  # 2 (sigmoid - 1) = -0.013 widths: so near to identity the literal form can begin and still learn
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class Ranges:
         return ((place - self._place(near_m)) / self.width).long().clamp(0, self.count - 1)
 
     def corrected(self, depth_m: Tensor, error: Tensor, step: float) -> Tensor:
-        """Eq. 4, D + E, with E = error (-1..1) x step x width; in log depth where the ranges are logarithmic."""
+        """Eq. 4, D + E, with E = error x step x width; in log depth where the ranges are logarithmic.
+
+        error: -1..1, of the literal eq. 3 -2..0.
+        """
         if self.kind == "log":
             return depth_m * (error * (step * self.width)).exp()
         return (depth_m + error * (step * self.width)).clamp_min(MIN_DEPTH_M)
@@ -94,18 +100,19 @@ class RangeBlock(nn.Module):
 class Level(nn.Module):
     """One level of the cascade: features, segmentation S, confidence C, and with them the error R."""
 
-    def __init__(self, features: int, ranges: int, patch: int):
+    def __init__(self, features: int, ranges: int, patch: int, correction: str):
         super().__init__()
+        self.offset = OFFSETS[correction]
         self.block = RangeBlock(features, patch)
         self.segment = nn.Conv2d(features, ranges, 1)
         self.confide = nn.Sequential(
             nn.Conv2d(features + 2, features, 3, padding=1), nn.ReLU(), nn.Conv2d(features, ranges, 1)
         )
-        nn.init.zeros_(self.confide[2].weight)  # C = 1/2, so E = 0: every level begins as identity
-        nn.init.zeros_(self.confide[2].bias)
+        nn.init.zeros_(self.confide[2].weight)  # C = 1/2, so E = 0: every level begins as identity; literal: C near 1
+        nn.init.constant_(self.confide[2].bias, 0.0 if correction == "relative" else SURE_LOGIT)
 
     def forward(self, path: Tensor, coarser: Tensor | None, depth_m: Tensor, lens: Tensor):
-        """-> features (B, C, h, w), logits of S (B, K, h, w), error 2 R - 1 (B, 1, h, w) in -1..1; eq. 1 to 3."""
+        """-> features (B, C, h, w), logits of S (B, K, h, w), error (B, 1, h, w) in widths; eq. 1 to 3."""
         features = self.block(path, coarser)
         logits = self.segment(features)
         size = features.shape[-2:]
@@ -113,7 +120,7 @@ class Level(nn.Module):
         known = known.contiguous(memory_format=torch.channels_last)  # else all that is joined with it is not
         confidence = self.confide(torch.cat([features, known], 1)).float().sigmoid()
         error = (confidence * logits.float().softmax(1)).sum(1, keepdim=True)
-        return features, logits, 2 * error - 1
+        return features, logits, 2 * error - self.offset
 
 
 class RangeDecoder(nn.Module):
@@ -121,10 +128,14 @@ class RangeDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        if config.correction not in OFFSETS:
+            raise ValueError(f"correction must be one of {', '.join(OFFSETS)}, got '{config.correction}'")
         self.ranges = Ranges(config.ranges, config.range_count, config.range_limits_m)
         self.halving = config.range_halving
         # A patch covers the same part of the picture at every level: a grid half as fine as the coarsest path.
-        self.levels = nn.ModuleList(Level(config.features, config.range_count, 2 << level) for level in range(4))
+        self.levels = nn.ModuleList(
+            Level(config.features, config.range_count, 2 << level, config.correction) for level in range(4)
+        )
 
     def forward(self, paths: list[Tensor], depth_m: Tensor, log_focal: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """paths: 4 x (B, C, h_i, w_i), coarse to fine; depth_m (B, h, w); log_focal (B,) log(focal / canonical).
