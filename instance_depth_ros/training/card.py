@@ -108,7 +108,8 @@ def _evaluation(split: str, result: dict) -> str:
     parts = [(name, result.get(name)) for name in (*PARTS, *SIMPLE)]
     lines = [f"| {name} | {' | '.join(_cell(row.get(m)) for m in METRICS)} |" for name, row in parts if row]
     others = [(key, value) for key, value in result.items() if isinstance(value, int | float) or value is None]
-    others += [(f"ap50 of {name}", value) for name, value in (result.get("ap50_by_class") or {}).items()]
+    for which in ("ap50_by_class", "ap50_by_size"):
+        others += [(f"ap50 of {name}", value) for name, value in (result.get(which) or {}).items()]
     table = [
         "| | |",
         "|---|---|",
