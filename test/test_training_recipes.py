@@ -29,7 +29,8 @@ def test_a_recipe_has_the_three_phases_of_the_paper(name):
     assert config.model_config.queries and config.model_config.ranges
     trained = [tuple(part for part, rate in phase.rates.items() if rate) for phase in config.phases]
     order = [("encoder", "depth"), ("instances",), ("encoder", "depth", "occlusion")]
-    assert sorted(set(trained), key=trained.index) == order
+    # ours goes on with phases in which all learn together, and ends as the paper does
+    assert sorted(set(trained), key=trained.index)[:3] == order and trained[-1] == order[-1]
     if name.startswith("gid"):
         assert [phase.steps for phase in config.phases] == [55000, 25000, 25000]
         assert [max(phase.rates.values()) for phase in config.phases] == [1e-5, 1e-5, 1e-4]
