@@ -96,8 +96,8 @@ SETTINGS = (
             ("depth",), unit="px", bounds=(0, 2048)),
     Setting("instances", "network", "whose instances: the network's; hf: of a transformers model; topic: an id image "
             "from elsewhere; none", ("depth",), choices=("network", "hf", "topic", "none")),
-    Setting("instance_threshold", 0.5, "less certain instances begin no track; known ones go on down to half of it",
-            ("depth",), bounds=(0.0, 1.0), live=True),
+    Setting("instance_threshold", 0.5, "less certain instances are not told of", ("depth",), bounds=(0.0, 1.0),
+            live=True),
     Setting("rectify", True, "refine depth by instances; false: the holistic depth", ("depth",), live=True),
     Setting("memory", "vda", "which past frames the network sees; vda: the official rule", ("depth",),
             choices=("vda", "none")),

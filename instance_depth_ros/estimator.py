@@ -136,7 +136,7 @@ class Estimator:
         with timed(timings, "track"):
             if seen is not None:
                 seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
-            seen, identities = self._identify(frame, seen, motion, state)
+            identities = self._identify(frame, seen, motion, state)
         with timed(timings, "upsample"):
             labels = None if seen is None else seen.at_full_size(frame.size)
             full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
@@ -257,17 +257,15 @@ class Estimator:
 
     def _identify(
         self, frame: Frame, seen: Seen | None, motion: np.ndarray | None, state: State
-    ) -> tuple[Seen | None, list[Identity | None]]:
-        """Who is who: of a topic as it says, else by tracking, without what is weak and no track goes on with."""
+    ) -> list[Identity | None]:
+        """Who is who: of a topic as it says, else by tracking."""
         if seen is None:
-            return None, []
+            return []
         if seen.ids is not None:
             pairs = zip(seen.ids.tolist(), seen.class_id.tolist(), strict=True)
-            return seen, [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
+            return [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
         identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
-        kept = seen.score >= self.settings.instance_threshold
-        kept |= np.array([identity is not None for identity in identities], bool)
-        return seen.only(kept), [identity for identity, here in zip(identities, kept, strict=True) if here]
+        return identities
 
     def _full_size(
         self,

@@ -21,8 +21,6 @@ DUPLICATE_IOU = 0.6
 PART, PART_RATIO = 0.8, 1.1  # so much of a mask inside one of its class, at depths so alike, is a part of that
 LEAST_CELLS, LEAST_SHARE = 3, 0.05  # what remains of a mask, in cells and of what it claimed
 UNKNOWN_SPREAD = 0.1  # relative error of a layer that nobody has an opinion of
-WEAK = 0.5  # of the threshold: less certain ones than it, but not than this, may go on with a track, and begin none
-YIELDING = 1e-3  # of their logits: they have the same outlines, and what a certain one claims is not theirs
 
 
 @dataclass(frozen=True)
@@ -48,21 +46,6 @@ class Seen:
 
     def __len__(self) -> int:
         return len(self.score)
-
-    def only(self, kept: np.ndarray) -> Seen:
-        """Those of kept, (K,) bool; nobody has the pixels of the others."""
-        if kept.all():
-            return self
-        number = np.cumsum(kept) - 1
-        values = {
-            name: value[kept]
-            for name in ("class_id", "score", "depth_m", "sigma_m", "embedding", "evidence", "ids")
-            if (value := getattr(self, name)) is not None
-        }
-        numbers = np.append(np.uint16(0), np.where(kept, number + 1, 0).astype(np.uint16))
-        guest = np.append(np.where(kept, number, -1), -1)[self.guest][kept]
-        full = None if self.full is None else numbers[self.full]
-        return replace(self, labels=numbers[self.labels], guest=guest, full=full, **values)
 
     def sightings(self) -> list[Sighting]:
         """What the tracker is told."""
@@ -101,10 +84,8 @@ class Seen:
 
 
 def from_network(instances: Instances, threshold: float) -> Seen:
-    """Those that are surer than WEAK x threshold, class times mask, the nearest first; instances: of one frame."""
-    queries, masks, class_id, score = _candidates(instances, WEAK * threshold)
-    weak = score < threshold
-    masks[weak] *= YIELDING
+    """Those that are surer than threshold, class times mask, the nearest first; instances: of one frame."""
+    queries, masks, class_id, score = _candidates(instances, threshold)
     layer_m = instances.layer_m[0].cpu().numpy()[queries]
     nearest = np.argsort(layer_m, kind="stable")
     labels, evidence, left = _settle(masks[nearest])
