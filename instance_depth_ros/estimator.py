@@ -249,10 +249,12 @@ class Estimator:
         self, frame: Frame, depth_m: np.ndarray, seen: Seen | None, motion: np.ndarray | None, state: State
     ) -> np.ndarray:
         """(h, w) depth in which still surfaces keep theirs."""
-        if self.relative or self.settings.memory == "none":
+        if self.relative:
             return depth_m
+        # where instances were is asked for even where nothing is averaged: corners on them tell nothing of the camera
+        average_s = 0.0 if self.settings.memory == "none" else self.settings.steady_s
         moving = np.zeros(depth_m.shape, bool) if seen is None else seen.labels > 0
-        depth_m, state.still = steady(depth_m, moving, frame.stamp_ns, motion, state.still, self.settings.steady_s)
+        depth_m, state.still = steady(depth_m, moving, frame.stamp_ns, motion, state.still, average_s)
         return depth_m
 
     def _identify(

@@ -156,6 +156,13 @@ def test_live_settings_act_at_the_next_frame(estimator):
     assert [i.id for i in again.instances] == [i.id for i in estimates[-1].instances]
 
 
+def test_without_memory_it_is_still_known_where_instances_were(estimator):
+    """The camera's motion is told by the background, whether depth is averaged or not."""
+    estimator.settings.memory = "none"
+    _, state = walk(estimator, range(3))
+    assert state.still.moving.any() and not state.still.moving.all()
+
+
 def test_without_instances_the_network_is_not_asked_for_any(lively_weights):
     estimator = Estimator(config.make("depth", weights=str(lively_weights), precision="fp32", instances="none"))
     estimator.engine = Told(estimator.engine)
