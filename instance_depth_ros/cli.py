@@ -185,6 +185,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="out/eval", metavar="DIR", help="where NAME.json and a picture sheet go")
     parser.add_argument("--clips", type=_count, metavar="N", help="only the first so many")
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
+    parser.add_argument("--drift", action="store_true", help="of sim-long only what drift follows from: a fifth of it")
     network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
     add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights", "rectify", "steady_s"))
 

@@ -1,16 +1,18 @@
 """A made-up estimator through the whole evaluation: truth scores full, and it is shown what a robot would be."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from instance_depth_ros import config
 from instance_depth_ros.cli import main
 from instance_depth_ros.datasets.sequence import SequenceWriter, camera_json
-from instance_depth_ros.evaluation import evaluate
+from instance_depth_ros.estimator import Estimator, State
+from instance_depth_ros.evaluation import drift, evaluate, stream
 from instance_depth_ros.frame import Estimate, Instance
 from instance_depth_ros.geometry import Intrinsics
 
@@ -57,6 +59,16 @@ class Parade:
         }
 
 
+@dataclass
+class Told(State):
+    """A state that says where it was forked."""
+
+    index: int = 0
+
+    def clone(self):
+        return f"fork after {self.index}"
+
+
 class Teller:
     """Says what is true of the frame whose number is its colour, and remembers how it was asked."""
 
@@ -90,7 +102,7 @@ class Teller:
         )
         sure = np.full(SIZE, 255, np.uint8)
         estimate = Estimate(0, "", LENS, shot["truth_m"].copy(), sure, sure, ids=shot["ids"], instances=told)
-        return self.wrong(estimate, index), SimpleNamespace(clone=lambda: f"fork after {index}")
+        return self.wrong(estimate, index), Told(index=index)
 
 
 def judged(teller, **options):
@@ -242,3 +254,46 @@ def test_data_are_a_held_out_split_or_a_named_folder(data, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["eval", "--data", data])
     assert "must be sim-val, sim-test, sim-long or NAME:DIR" in capsys.readouterr().err
+
+
+class Noise:
+    """A new random picture each frame."""
+
+    layers, intrinsics, about = ("color", "truth_m"), Intrinsics.from_fov(64, 32, 60), {"name": "noise"}
+
+    def __len__(self):
+        return 600
+
+    def read(self, index, layers):
+        color = np.random.default_rng(index).integers(0, 256, (32, 64, 3), np.uint8)
+        return {"color": color, "truth_m": np.ones((32, 64), np.float32), "stamp_ns": index * 10**8, "instances": []}
+
+
+def test_drift_follows_from_two_stretches(lively_weights, monkeypatch):
+    """What is left out before the late stretch cannot be felt there; with much less before it, it can."""
+    monkeypatch.setattr(drift, "EARLY", (5, 20))
+    monkeypatch.setattr(drift, "LATE", (590, 600))
+    small = {"weights": str(lively_weights), "precision": "fp32", "cut_threshold": 1.0, "network_short_side": 32}
+    estimator = Estimator(config.make("depth", **small, threads=1, instances="none"))
+
+    def late(indices):
+        streamed = stream.moments(estimator, Noise(), indices)
+        return np.stack([moment.estimate.depth_m for moment in streamed if moment.index >= 590])
+
+    indices = drift.stretches(600)
+    assert len(indices) == 20 + 338 and indices[20] == 262
+    whole = late(range(600))
+    assert late(indices) == pytest.approx(whole, rel=1e-4, nan_ok=True)
+    assert np.nanmax(np.abs(late([*range(20), *range(570, 600)]) / whole - 1)) > 1e-3
+
+
+def test_drift_alone_is_of_the_frames_it_follows_from(monkeypatch):
+    monkeypatch.setattr(drift, "EARLY", (1, 10))
+    monkeypatch.setattr(drift, "LATE", (35, 40))
+    monkeypatch.setattr(drift, "FELT", 8)
+    teller = Teller(
+        Parade(frames=45), lambda estimate, index: replace(estimate, depth_m=estimate.depth_m * (1 + (index > 30)))
+    )
+    result = judged(teller, drift_only=True, without_memory=True).result()
+    assert result["drift"] == result["drift_without_memory"] == -1
+    assert sorted({index for index, *_ in teller.calls}) == [*range(10), *range(27, 40)]

@@ -8,12 +8,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..drawing import GAP, INK, LINE, PAPER, text_line, write_text
+from ..drawing import GAP as MARGIN
+from ..drawing import INK, LINE, PAPER, text_line, write_text
+from ..model.memory import GAP
 
 EARLY, LATE = (30, 130), (2900, 3000)  # frames, the last not included
+# What is remembered of a frame follows from its first attention over time on from what was remembered before: through
+# all eight, each of which looks 41 frames back, and at frame 0, so many frames can still be felt.
+FELT = 8 * GAP
 BIN = 100
 WIDTH, HEIGHT, LEFT = 640, 200, 48
 CURVE = (178, 60, 32)
+
+
+def stretches(frames: int) -> list[int]:
+    """Of a clip so long the frames from which its drift follows: EARLY and LATE, and before each what is felt in it."""
+    return [*range(min(EARLY[1], frames)), *range(max(EARLY[1], LATE[0] - FELT), min(LATE[1], frames))]
 
 
 class Drift:
@@ -48,12 +58,12 @@ class Drift:
 def draw_curve(curve: dict, path: Path) -> None:
     """Write the drift curve as a small PNG: sigma1 from 0 to 1 over frames."""
     picture = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
-    top, bottom, right = GAP, HEIGHT - LINE, WIDTH - GAP
+    top, bottom, right = MARGIN, HEIGHT - LINE, WIDTH - MARGIN
     last = max(curve["frame"]) + BIN // 2
     for share in (0, 0.25, 0.5, 0.75, 1):
         row = round(bottom + (top - bottom) * share)
         cv2.line(picture, (LEFT, row), (right, row), (220, 220, 220), 1)
-        write_text(picture, f"{share:.2f}", (GAP, row + 4))
+        write_text(picture, f"{share:.2f}", (MARGIN, row + 4))
     for share in (0, 0.5, 1):
         write_text(picture, f"{share * last:.0f}", (round(LEFT + (right - LEFT - 30) * share), HEIGHT - 8), INK)
     places = [

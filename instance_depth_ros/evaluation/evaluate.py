@@ -21,7 +21,7 @@ from ..provenance import provenance
 from . import published
 from .boundaries import boundary_f1
 from .calibration import Calibration, ause
-from .drift import Drift, draw_curve
+from .drift import Drift, draw_curve, stretches
 from .identities import Identities
 from .instance_depth import InstanceDepth
 from .masks import MaskPrecision
@@ -49,23 +49,32 @@ class Evaluation:
     instances' depth, boundaries, depth invented at borders of the estimate's own instances, AUSE, what was hidden five
     frames before, trivial predictors and unrefined depth of every fifth; TAE of it and the one before.
     without_memory: those are also estimated as if each began a stream. limits_m: depth is clipped to them before errors
-    are taken, as some protocols do.
+    are taken, as some protocols do. drift_only: of each clip only the frames that drift follows from are seen.
     """
 
-    def __init__(self, estimator: Estimator, without_memory: bool = False, limits_m: tuple[float, float] | None = None):
+    def __init__(
+        self,
+        estimator: Estimator,
+        without_memory: bool = False,
+        limits_m: tuple[float, float] | None = None,
+        drift_only: bool = False,
+    ):
         self.estimator, self._without_memory, self._limits_m = estimator, without_memory, limits_m
+        self._drift_only = drift_only
         self._scores = defaultdict(lambda: MetricMean(PARTS))
         self._means = {name: {} for name in CLIP_MEANS}
         self._calibration, self._obstacles, self._instance_depth = Calibration(), Obstacles(), InstanceDepth()
-        self._masks, self._identities, self._drift, self._rows = MaskPrecision(), Identities(), Drift(), []
+        self._masks, self._identities, self._rows = MaskPrecision(), Identities(), []
+        self._drift, self._drift_alone = Drift(), Drift()
 
     def clip(self, footage: Footage, most: int = 0) -> dict[str, float]:
         """Judge one clip, or its first `most` frames; returns its rel, sigma1 and tae."""
         name, K = footage.about["name"], footage.intrinsics.K
         frames = min(most or len(footage), len(footage))
+        indices = stretches(frames) if self._drift_only else range(frames)
         values, before, earlier = {mean: [] for mean in CLIP_MEANS}, None, None
-        shown_every = -(-frames // (EVERY * SHEET_MOST))  # sampled frames
-        for moment in moments(self.estimator, footage, frames, self._without_memory):
+        shown_every = -(-len(indices) // (EVERY * SHEET_MOST))  # sampled frames
+        for moment in moments(self.estimator, footage, indices, self._without_memory):
             if moment.sampled:
                 parts = _parts(moment, earlier, K)
                 self._judge_sampled(name, moment, parts, values)
@@ -102,7 +111,9 @@ class Evaluation:
                 others[f"constant_{metric}"] = np.full(truth_m.shape, constant_m(truth_m, judged), np.float32)
         for name, depth_m in others.items():
             if depth_m is not None:
-                self._scores[name].add(clip, depth_m, truth_m, parts=parts)
+                scores = self._scores[name].add(clip, depth_m, truth_m, parts=parts)
+                if name == "memory_none" and "all" in scores:
+                    self._drift_alone.add(clip, moment.index, scores["all"]["sigma1"])
         values["boundary_f1"].append(boundary_f1(estimate.depth_m, truth_m))
         if estimate.ids is not None:
             values["invented_at_borders"].append(invented_share(estimate.depth_m, estimate.ids))
@@ -134,6 +145,7 @@ class Evaluation:
             "ece": self._calibration.ece(),
             **self._obstacles.result(),
             **self._drift.result(),
+            "drift_without_memory": self._drift_alone.result()["drift"],
             "memory_none": _short(scores.get("memory_none")),
             "unrefined": _short(scores.get("unrefined")),
             "train_mean": _short(scores.get("train_mean")),
@@ -244,7 +256,7 @@ def table(result: dict) -> str:
     lines = [f"{'':16}{'REL':>8}{'sigma1':>8}"]
     lines += [f"{name.replace('_', ' '):16}{_cell(row['rel'])}{_cell(row['sigma1'])}" for name, row in rows if row]
     for names in (
-        "tae tae_truth tae_without_memory drift",
+        "tae tae_truth tae_without_memory drift drift_without_memory",
         "ap ap50 ap50_hidden idf1 hota id_switches",
         "order_accuracy order_accuracy_unrefined order_accuracy_heuristic order_pairs",
         "boundary_f1 invented_at_borders ece ause",
@@ -259,14 +271,14 @@ def _cell(value: float | None) -> str:
 
 
 def main(args: Namespace) -> int:
-    """args: data, folder, clips, out, without_memory, settings. Writes NAME.json and NAME.png into out; exit status."""
+    """args: data, folder, clips, out, without_memory, drift, settings. Writes NAME.json and NAME.png; exit status."""
     name, _, folder = args.data.partition(":")
     settings = config.make("depth", **(published.EVERYWHERE if folder else {}) | args.settings)
     clips, protocol = open_published(name, folder) if folder else (open_split(name, args.folder, args.clips), None)
     clips, estimator = clips[: args.clips], Estimator(settings)
     if estimator.relative:
         return published.judge_relative(estimator, clips, protocol, Path(args.out))
-    evaluation = Evaluation(estimator, args.without_memory, protocol and protocol.limits_m)
+    evaluation = Evaluation(estimator, args.without_memory, protocol and protocol.limits_m, args.drift)
     for number, footage in enumerate(clips, 1):
         with closing(footage):
             scores = evaluation.clip(footage, settings.frames)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import sightings
 from ..datasets.clips import Footage
 from ..datasets.film import Film
-from ..estimator import Estimator
+from ..estimator import Estimator, State
 from ..frame import Estimate, Frame
+from ..model.scene_cut import thumbnail
 
 # Dear figures are of the last frame of every five, and of it and the one before: in a clip's first frame nothing has
 # an identity yet.
@@ -46,26 +47,31 @@ class Moment:
     candidates: list[tuple[np.ndarray, int, float]] | None
 
 
-def moments(estimator: Estimator, footage: Footage, frames: int, without_memory: bool = False) -> Iterator[Moment]:
-    """The first so many frames of a clip as one stream; the estimator is given colours and lens alone.
+def moments(
+    estimator: Estimator, footage: Footage, indices: Sequence[int], without_memory: bool = False
+) -> Iterator[Moment]:
+    """These frames of a clip as one stream; the estimator is given colours and lens alone.
 
     With instances: topic it is given the true id images, too, as those of a perfect source.
     """
     truth = "truth_m" if "truth_m" in footage.layers else "depth_m"
     layers = [truth, *(name for name in LAYERS if name in footage.layers)]
-    if isinstance(footage, Film):
+    if isinstance(footage, Film) and estimator.instances != "none":
         layers.append("amodal")  # a film's rows say who hides whom only then
     given_ids = estimator.settings.instances == "topic"
     if given_ids and "ids" not in footage.layers:
         raise ValueError(f"instances: topic needs true ids, which {footage.about['name']} lacks; take network or none")
-    state, refines = None, True
-    last = min(EVERY, frames) - 1
-    for index in range(frames):
+    state, refines, before = None, True, -1
+    last = min(EVERY, len(indices)) - 1
+    for index in indices:
         place = index % EVERY
         shot = footage.read(index, layers)
         ids = shot.get("ids")
         frame = Frame(shot["color"], shot["stamp_ns"], intrinsics=footage.intrinsics, ids=ids if given_ids else None)
         unrefined_m = alone_m = None
+        if state is not None and index - 1 != before:
+            state = _leapt(state, frame)
+        before = index
         if place == last and refines:
             unrefined_m = _unrefined(estimator, frame, state)
         if without_memory and place in (last - 1, last):
@@ -87,6 +93,12 @@ def moments(estimator: Estimator, footage: Footage, frames: int, without_memory:
             alone_m,
             _candidates(estimator, estimate) if place == last and refines else None,
         )
+
+
+def _leapt(state: State, frame: Frame) -> State:
+    """The state of a stream of which some frames were left out before this one, which goes on with its memory."""
+    view = thumbnail(frame.color)
+    return replace(state, stamp_ns=frame.stamp_ns, thumbnail=view, grey=None, still=None, world_from_camera=None)
 
 
 def _candidates(estimator: Estimator, estimate: Estimate) -> list[tuple[np.ndarray, int, float]]:
