@@ -336,10 +336,11 @@ def test_auto_takes_no_precision_that_disagrees(monkeypatch):
 def test_auto_takes_the_faster_of_those_that_agree(monkeypatch):
     seen = np.full(9, 2.0), np.ones(9, bool)
     measured = iter([(seen, 0.02), (seen, 0.01), (seen, 0.01), (seen, 0.02)])
-    monkeypatch.setattr(Engine, "_probe", lambda self: next(measured))
+    monkeypatch.setattr(Engine, "_probe", lambda self, most_s=None: next(measured))
     faster, slower = (Engine(lively(), "cpu", "auto") for _ in range(2))
     assert (faster.precision, faster.dtype) == ("bf16", torch.bfloat16)
     assert (slower.precision, slower.dtype) == ("fp32", torch.float32)
+    assert slower.refused == {"bf16": "20 ms a frame, fp32 10 ms"}
     memory = Memory()
     with torch.inference_mode():
         image, lens = inputs()[:, 0]
