@@ -213,10 +213,23 @@ def test_order_and_depth_of_instances_by_hand():
     assert (result["order_accuracy"], result["order_accuracy_unrefined"]) == (0.5, 1.0)
     assert (result["order_accuracy_heuristic"], result["order_pairs"]) == (0.5, 2)
     assert result["instance_rel"] == pytest.approx((1.5 + 0 + 0) / 3)
-    found = told(7, A, depth_m=2.2, sigma_m=0.3), told(8, rows[1]["box"], depth_m=3.0, sigma_m=0.3)
-    depth.add_layers(overlap(ids, rows, estimate(*found)))
-    assert depth.result()["layer_rel"] == pytest.approx((0.1 + 0.25) / 2)
-    assert depth.result()["layer_within_sigma"] == 0.5
+    assert result["order_pairs_found"] == 0 and result["order_accuracy_found"] is None
+
+
+def test_order_and_layers_of_what_was_found():
+    """1 hides 2 and 3, which is not found."""
+    rows = [row(1, A, hides=[2, 3], depth_m=2.0), row(2, B, depth_m=4.0), row(3, C, depth_m=8.0)]
+    ids, truth = drawn(rows), np.full(SIZE, 20.0, np.float32)
+    for who, depth_m in ((1, 2.0), (2, 4.0), (3, 8.0)):
+        truth[ids == who] = depth_m
+    found = told(7, A, depth_m=2.2, sigma_m=0.3), told(8, B, depth_m=3.0, sigma_m=0.3)
+    depth = InstanceDepth()
+    depth.add(ids, rows, truth, truth, overlap=overlap(ids, rows, estimate(*found)))
+    result = depth.result()
+    assert result["layer_rel"] == pytest.approx((0.1 + 0.25) / 2) and result["layer_within_sigma"] == 0.5
+    assert (result["order_pairs"], result["order_pairs_found"], result["order_accuracy_found"]) == (2, 1, 1.0)
+    low_a, low_b = (box[1] + box[3] for box in (A, B))
+    assert result["order_accuracy_found_heuristic"] == (1 + np.sign(low_a - low_b)) / 2
 
 
 def test_pairs_of_no_clear_order_are_not_judged():

@@ -27,7 +27,7 @@ from .instance_depth import InstanceDepth
 from .masks import MaskPrecision
 from .metrics import MetricMean, depth_metrics, in_range, known_mean, tae
 from .obstacles import Obstacles
-from .overlap import overlap
+from .overlap import Overlap, overlap
 from .parts import hiding_pairs, occlusion_bands, uncovered
 from .report import Row, picture_sheet
 from .stream import EVERY, Moment, moments
@@ -75,9 +75,13 @@ class Evaluation:
         values, before, earlier = {mean: [] for mean in CLIP_MEANS}, None, None
         shown_every = -(-len(indices) // (EVERY * SHEET_MOST))  # sampled frames
         for moment in moments(self.estimator, footage, indices, self._without_memory):
+            matched = None
+            if moment.ids is not None and moment.estimate.ids is not None:
+                matched = overlap(moment.ids, moment.rows, moment.estimate)
+                self._identify(name, moment, matched)
             if moment.sampled:
                 parts = _parts(moment, earlier, K)
-                self._judge_sampled(name, moment, parts, values)
+                self._judge_sampled(name, moment, matched, parts, values)
                 _judge_pair(before, moment, K, values)
                 if moment.index // EVERY % shown_every == 0:
                     self._rows.append(_sheet_row(name, moment))
@@ -85,7 +89,6 @@ class Evaluation:
             if moment.sampled or frames <= LONG:
                 parts = parts if moment.sampled else _parts(moment, None, K)
                 self._judge_depth(name, moment, parts)
-            self._identify(name, moment)
             before = moment
         for mean, of_frames in values.items():
             self._means[mean][name] = known_mean(of_frames)
@@ -101,7 +104,9 @@ class Evaluation:
         self._calibration.add(estimate.confidence, estimate.depth_m, truth_m, in_range(truth_m))
         self._obstacles.add(estimate.depth_m, truth_m)
 
-    def _judge_sampled(self, clip: str, moment: Moment, parts: dict[str, np.ndarray], values: dict) -> None:
+    def _judge_sampled(
+        self, clip: str, moment: Moment, matched: Overlap | None, parts: dict[str, np.ndarray], values: dict
+    ) -> None:
         truth_m, estimate, judged = moment.truth_m, moment.estimate, in_range(moment.truth_m)
         others = {"train_mean": train_mean(*truth_m.shape)}
         others |= {"memory_none": moment.alone_m, "unrefined": moment.unrefined_m}
@@ -120,15 +125,11 @@ class Evaluation:
         values["ause"].append(ause(estimate.confidence, estimate.depth_m, truth_m, judged))
         if moment.ids is not None:
             depths_m = estimate.depth_m, moment.unrefined_m
-            self._instance_depth.add(moment.ids, moment.rows, truth_m, *depths_m)
+            self._instance_depth.add(moment.ids, moment.rows, truth_m, *depths_m, matched)
 
-    def _identify(self, clip: str, moment: Moment) -> None:
-        if moment.ids is None or moment.estimate.ids is None:
-            return
-        matched = overlap(moment.ids, moment.rows, moment.estimate)
+    def _identify(self, clip: str, moment: Moment, matched: Overlap) -> None:
         self._identities.add(clip, moment.stamp_s, moment.rows, matched, moment.ids.shape)
         if moment.sampled:
-            self._instance_depth.add_layers(matched)
             self._masks.add(moment.ids, moment.rows, moment.candidates)
 
     def result(self) -> dict:
@@ -259,6 +260,7 @@ def table(result: dict) -> str:
         "tae tae_truth tae_without_memory drift drift_without_memory",
         "ap ap50 ap50_hidden idf1 hota id_switches",
         "order_accuracy order_accuracy_unrefined order_accuracy_heuristic order_pairs",
+        "order_accuracy_found order_accuracy_found_heuristic order_pairs_found",
         "boundary_f1 invented_at_borders ece ause",
         "missed_obstacles false_obstacles coverage",
     ):
