@@ -103,7 +103,7 @@ def punctuality(arrivals_s: np.ndarray, departures_s: np.ndarray, processing_ms:
 
 
 def times_ms(stamp_ns: int, received_ns: int, now_ns: int, stages: dict[str, float]) -> dict[str, float]:
-    """What Monitor.done takes of one frame: latency (only for stamps of this clock), processing, graph, host, stages."""
+    """What Monitor.done takes: latency (only for stamps of this clock), processing, graph, host and stages."""
     times = {"processing_ms": (time.monotonic_ns() - received_ns) / 1e6}
     if "estimate" in stages:
         times["graph_ms"] = times["processing_ms"] - stages["estimate"]
