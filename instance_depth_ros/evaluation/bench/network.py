@@ -27,6 +27,7 @@ from .timing import SIZES, Job, Stream, no_row, repeated, row, stage_times, time
 STAGES = ("preprocess", "network", "instances", "steady", "track", "upsample", "finish")
 # The network's size -> height and width of the picture, and the short side asked for; of ours both sides are rounded.
 STREAMS = {"252x448": (720, 1280, 252), "518x518": (720, 720, 518)}
+UNNAMED = {"auto": "", "eager": ""}  # engines that names of rows leave out
 CAMERAS = (1, 2, 4)
 F1_FRAMES = 20
 
@@ -41,21 +42,25 @@ def jobs(settings: dict) -> Iterator[Job]:
         yield Job(names, partial(precision_rows, names, settings | {"precision": precision}))
     yield Job((f"estimator_{tiny}_480p_loose",), partial(loose_row, f"estimator_{tiny}_480p_loose", settings))
     yield Job(tuple(f"cameras_{count}_480p" for count in CAMERAS), partial(camera_rows, settings))
-    for weights in ({}, {"weights": "random:small"}):
-        label = "small" if weights else tiny
-        for size, device, (engine, precision) in (
-            (s, d, w) for s in STREAMS for d in devices(settings) for w in ways(d)
-        ):
-            plain = engine if engine not in ("auto", "eager") else ""
-            name = "_".join(filter(None, ("stream", label, size, "cuda" * (device == "cuda"), plain, precision)))
+    yield from stream_jobs(settings, tiny)
+    yield from stream_jobs(settings | {"weights": "random:small"}, "small")
+
+
+def stream_jobs(settings: dict, label: str) -> Iterator[Job]:
+    """Each size, device, engine and precision; `stream_LABEL_SIZE_PRECISION` is eager torch on the processor."""
+    for size, device in product(STREAMS, devices(settings)):
+        for engine, precision in ways(device):
+            parts = ("stream", label, size, "cuda" * (device == "cuda"), UNNAMED.get(engine, engine), precision)
+            name = "_".join(filter(None, parts))
             chosen = {"engine": engine, "precision": precision, "device": device, "threads": all_cores(settings)}
-            yield Job((name,), partial(stream_row, name, size, settings | weights | chosen))
+            yield Job((name,), partial(stream_row, name, size, settings | chosen))
 
 
 def devices(settings: dict) -> tuple[str, ...]:
     """'cpu', and 'cuda' where there is one and no device was asked for."""
-    if asked := settings.get("device", "auto") != "auto" and settings["device"]:
-        return (asked.partition(":")[0],)
+    asked = settings.get("device", "auto").partition(":")[0]
+    if asked != "auto":
+        return (asked,)
     return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 
 

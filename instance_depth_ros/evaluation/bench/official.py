@@ -93,14 +93,19 @@ def checked_out(checkout: Path):
     before, path = set(sys.modules), str(checkout.resolve())
     sys.path.insert(0, path)
     try:
-        yield import_module(MODULE)
-    except ModuleNotFoundError as error:
-        raise RuntimeError(f"the official code needs {error.name}: pip install {error.name}") from error
+        yield _imported()
     finally:
         sys.path.remove(path)
         for name in set(sys.modules) - before:
             if (getattr(sys.modules[name], "__file__", None) or "").startswith(path):
                 del sys.modules[name]
+
+
+def _imported():
+    try:
+        return import_module(MODULE)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"the official code needs {error.name}: pip install {error.name}") from error
 
 
 def fill(name: str, tensor: torch.Tensor) -> torch.Tensor:
