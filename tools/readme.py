@@ -251,7 +251,7 @@ def bench(result: dict) -> str:
             continue
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         more = ", ".join(f"{key} {value}" for key, value in list(row.items())[5:])
-        cells = (f"`{row['name']}`", number(row["ms_p50"]), number(row["ms_p99"]), f"{row['fps']:.4g}", ratio, more)
+        cells = (f"`{row['name']}`", number(row["ms_p50"]), number(row["ms_p99"]), number(row["fps"]), ratio, more)
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"\nNot measured there ({why}): {', '.join(names)}." for why, names in missing.items()]
     return "\n".join(lines)

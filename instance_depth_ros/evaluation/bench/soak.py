@@ -92,12 +92,15 @@ def judged(
     """The figures of a soak, and in `broken` the limits that they break.
 
     memory: (seconds, MB) by process; latencies_ms: of each output in order; sent: frames that the camera published.
+    RuntimeError where nothing came out.
     """
+    if not latencies_ms:
+        raise RuntimeError(f"none of {frames_in} frames came out, lost: {lost}")
     after, end = (sum(of_process[index] for of_process in map(first_and_last, memory.values())) for index in (0, 1))
     third = max(1, len(latencies_ms) // 3)
     parts = {"first_third": latencies_ms[:third], "last_third": latencies_ms[-third:]}
     percentiles = {
-        name: dict(zip(("ms_p50", "ms_p99"), np.percentile(part or [np.nan], (50, 99)).round(2).tolist(), strict=True))
+        name: dict(zip(("ms_p50", "ms_p99"), np.percentile(part, (50, 99)).round(2).tolist(), strict=True))
         for name, part in parts.items()
     }
     growth = end / after - 1
@@ -105,7 +108,7 @@ def judged(
     total = sum(lost.values())
     broken = {
         f"memory grew by {100 * growth:.2f} %, limit {100 * GROWTH:g} %": growth > GROWTH,
-        f"p99 of the last third is {slower:.2f} times that of the first, limit {SLOWER:g}": not slower <= SLOWER,
+        f"p99 of the last third is {slower:.2f} times that of the first, limit {SLOWER:g}": slower > SLOWER,
         f"of {frames_in} frames {frames_out} went out and {total} were lost": frames_in != frames_out + total,
         f"{sent} frames were sent and {frames_in} counted": sent != frames_in,
     }
