@@ -13,6 +13,7 @@ from instance_depth_ros.datasets.splits import Clip
 from instance_depth_ros.evaluation.bench import data, network, official, roofline, soak, timing
 from instance_depth_ros.evaluation.bench import main as bench
 
+THEIRS = "official_small_252x448"
 TINY = ["--weights", "random:tiny", "--threads", "1"]
 
 
@@ -103,7 +104,6 @@ def test_the_work_of_layers_is_counted():
 
 
 def test_scenes_are_drawn_and_read(monkeypatch):
-    pytest.importorskip("mujoco")
     few = [Clip("room", 0, "train", 0, 8, 10.0, 64, 48)]
     monkeypatch.setattr(data, "times", partial(data.times, few))
     rows = list(data.rows())
@@ -141,23 +141,22 @@ def stand_in(folder, code):
     return folder
 
 
+def beside(checkout) -> list[dict]:
+    """Rows of that checkout and of ours in fp32."""
+    settings = {"device": "cpu", "threads": 1}
+    return list(official.compared(settings, checkout, THEIRS, {"stream_small_252x448_fp32": "fp32"}))
+
+
 def test_the_official_code_is_run_beside_ours_where_outputs_agree(tmp_path, monkeypatch):
     monkeypatch.setitem(official.STREAMS, "252x448", (36, 64, 28))
-    checkout = stand_in(tmp_path, STAND_IN.replace("FACTOR", "1.0005"))
-    rows = run(tmp_path, "--threads", "1", "--against", str(checkout), "--rows", "official,stream_small_252x448_fp32")
-    theirs, ours = rows["rows"]
-    assert (theirs["name"], theirs["ratio"]) == ("official_small_252x448", 1.0)
+    theirs, ours = beside(stand_in(tmp_path, STAND_IN.replace("FACTOR", "1.0005")))
+    assert (theirs["name"], theirs["ratio"]) == (THEIRS, 1.0)
     assert ours["name"] == "stream_small_252x448_fp32" and (ours["engine"], ours["precision"]) == ("eager", "fp32")
     assert ours["ratio"] == pytest.approx(theirs["ms_p50"] / ours["ms_p50"], rel=0.01)
     assert ours["relative_error"] == pytest.approx(5e-4, rel=0.1), "as far apart as the stand-in was made"
-
-
-def test_outputs_that_differ_are_no_comparison(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(official.STREAMS, "252x448", (36, 64, 28))
-    monkeypatch.setattr(official, "RUNS", 1)
-    checkout = stand_in(tmp_path, STAND_IN.replace("FACTOR", "1.1"))
-    assert main(["bench", "--threads", "1", "--against", str(checkout), "--rows", "official"]) == 1
-    assert "the official output and ours differ by 0.09" in capsys.readouterr().err
+    monkeypatch.setattr(official, "LIMIT", 1e-4)
+    with pytest.raises(RuntimeError, match="the official output and ours differ by 0.0005"):
+        beside(tmp_path)
 
 
 def test_what_is_no_checkout_and_what_it_needs_are_named(tmp_path, capsys):
