@@ -14,6 +14,7 @@ from instance_depth_ros.evaluation.bench import data, network, official, rooflin
 from instance_depth_ros.evaluation.bench import main as bench
 
 THEIRS = "official_small_252x448"
+SMALL = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1}
 TINY = ["--weights", "random:tiny", "--threads", "1"]
 
 
@@ -82,10 +83,17 @@ def test_an_emulated_precision_is_not_measured(monkeypatch):
     assert [row["name"] for row in rows] == list(names) and all("emulates" in row["why"] for row in rows)
 
 
+def test_the_estimator_is_told_whole_and_by_stage():
+    rows = {row["name"]: row for row in network.estimator_rows(SMALL, "tiny")}
+    assert rows.keys() == {f"{part}_{size}" for part in ("estimator_tiny", *network.STAGES) for size in timing.SIZES}
+    assert rows["network_480p"]["ms_p50"] < rows["estimator_tiny_480p"]["ms_p50"]
+    boundary_f1 = rows["estimator_tiny_480p"]["boundary_f1"]
+    assert boundary_f1 is None or 0 <= boundary_f1 <= 1
+
+
 def test_cameras_are_paid_for_one_by_one(monkeypatch):
     monkeypatch.setattr(network, "CAMERAS", (1, 2))
-    settings = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1}
-    one, two = network.camera_rows(settings)
+    one, two = network.camera_rows(SMALL)
     assert (one["name"], one["ratio"], two["name"]) == ("cameras_1_480p", 1.0, "cameras_2_480p")
     assert two["ratio"] == pytest.approx(two["ms_p50"] / one["ms_p50"] - 1, abs=2e-3)
 
@@ -193,9 +201,8 @@ def test_a_soak_is_broken_by_what_it_is_for():
 
 
 def test_without_ros_the_estimator_alone_is_soaked(tmp_path):
-    settings = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1}
     out = tmp_path / "soak.json"
-    status = soak.main(Namespace(soak=0.02, out=str(out), settings=settings), None)
+    status = soak.main(Namespace(soak=0.02, out=str(out), settings=SMALL), None)
     result = json.loads(out.read_text())
     assert status == bool(result["broken"]) and result["what"] == "estimator"
     assert result["frames_in"] == result["frames_out"] > 0 and result["rss_mb_end"] > 0

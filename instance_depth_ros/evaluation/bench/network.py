@@ -16,6 +16,7 @@ import torch
 
 from ... import config
 from ...datasets.clips import open_split
+from ...engine import choose_device
 from ...estimator import Estimator
 from ...model import checkpoint
 from ...process import use_threads
@@ -100,7 +101,7 @@ def boundary_of(estimator: Estimator) -> float | None:
 
 def precision_rows(names: tuple[str, ...], settings: dict) -> Iterator[dict]:
     """The whole estimator and its network at a fixed precision."""
-    if emulated("cpu", settings["precision"]) and "cpu" in devices(settings):
+    if emulated(choose_device(settings.get("device", "auto")).type, settings["precision"]):
         yield from (no_row(name, EMULATED) for name in names)
         return
     estimator = Estimator(config.make("depth", **settings))
