@@ -1,8 +1,10 @@
 # make demo     a real video becomes depth on a ROS 2 graph; pictures and figures in out/demo/
 # make test     lint and the suite          make bench   figures of this machine in out/bench.json
-# make eval     accuracy on sim-val         make setup   only the environment          make clean
+# make eval     accuracy on sim-val         make soak    half an hour of the graph: does it stay as it was?
+# make setup    only the environment        make clean
 #
 # CAMERA=simulated ACTIVITY=dance  CLIP=video.mp4  RATE=max  FRAMES=100  WEIGHTS=name-or-path  VIEWER=none   for demo
+# AGAINST=DIR       a checkout of the official Video-Depth-Anything to measure bench beside
 # ROS=jazzy         Jazzy's wheels instead of Kilted's, in .venv-jazzy; a sourced ROS installation goes before both
 # TORCH=...         another build of torch, as pip takes it (a requirement with options, or a wheel)
 
@@ -16,7 +18,7 @@ ifeq ($(TORCH),)
 unexport TORCH
 endif
 
-.PHONY: demo test bench eval lint clean setup
+.PHONY: demo test bench soak eval lint clean setup
 
 demo: setup
 	@$(RUN)instance-depth demo $(DEMO)
@@ -26,7 +28,10 @@ test: lint
 	$(RUN)python -m pytest $(PYTEST)
 
 bench: setup
-	$(RUN)instance-depth bench
+	$(RUN)instance-depth bench $(if $(AGAINST),--against '$(AGAINST)')
+
+soak: setup
+	$(RUN)instance-depth bench --soak
 
 eval: setup
 	$(RUN)instance-depth eval --data sim-val $(if $(WEIGHTS),--weights '$(WEIGHTS)')

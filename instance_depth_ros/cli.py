@@ -196,8 +196,19 @@ def _data(text: str) -> str:
     return text
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", default="out/bench.json", metavar="FILE")
+    parser.add_argument("--out", default="", metavar="FILE", help="(default: out/bench.json or out/soak.json)")
+    parser.add_argument(
+        "--rows", type=_words, default=(), metavar="NAMES", help="only rows whose names begin so, such as host,stream"
+    )
+    official = "beside the official streaming code in this checkout of Video-Depth-Anything"
+    parser.add_argument("--against", default="", metavar="DIR", help=official)
+    minutes = {"type": _number(float, 0, above=True), "nargs": "?", "const": 30.0, "default": 0.0, "metavar": "MINUTES"}
+    parser.add_argument("--soak", **minutes, help="instead: does the graph stay as it was over so long? (default: 30)")
     add_settings(parser, ("weights", "device", "threads"))
 
 
@@ -211,7 +222,7 @@ VERBS = {
     "train": ("training.loop", "train weights on simulated scenes or recordings; several GPUs: torchrun", _train),
     "ablation": ("evaluation.ablation", "what ranges and instances are worth: Table 4 of the paper", _ablation),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
-    "bench": ("evaluation.bench", "figures of this machine", _bench),
+    "bench": ("evaluation.bench.main", "figures of this machine", _bench),
 }
 
 if __name__ == "__main__":

@@ -132,6 +132,10 @@ SETTINGS = (
     Setting("autostart", True, "configure and activate by itself; false: leave it to a lifecycle manager", ("depth",)),
     Setting("silence_s", 3.0, "say what is wrong after so long without a frame", ("depth", "viewer"), unit="s",
             bounds=(0.5, 600.0), live=True),
+    # the process
+    Setting("realtime_priority", 0, "SCHED_FIFO priority of the node's threads, where the user may have it; 0: off",
+            ("camera", "depth"), bounds=(0, 99)),
+    Setting("cpu_affinity", "", "CPUs that the node keeps to, such as 0,2-3; empty: all", ("camera", "depth")),
     # the viewer
     Setting("window", "auto", "web: a page on localhost; native: Rerun's window; auto: native where there is a display",
             ("viewer",), choices=("auto", "web", "native", "none")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -20,6 +19,7 @@ from .model.memory import Memory
 from .model.network import DepthNetwork, Prediction
 from .model.preprocess import lens_planes, normalise
 from .model.presets import ModelConfig
+from .process import use_threads
 
 PROBE = Path(__file__).parent / "weights" / "probe.npz"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,9 +37,7 @@ class Engine:
 
     def __init__(self, network: DepthNetwork, device: str = "auto", precision: str = "auto", threads: int = 0):
         self.device = choose_device(device)
-        # One core is left to the camera and the transport: two threads that wait for each other on a busy pair of
-        # cores are far slower than one (docs/log.md).
-        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
+        use_threads(threads)
         self.config = network.config
         self.name = "eager"
         self.refused: dict[str, str] = {}

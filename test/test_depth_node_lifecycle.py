@@ -1,5 +1,6 @@
 """The depth node's life cycle: what a transition needs, keeps and frees, and that what stops it is said."""
 
+import gc
 import sys
 
 import pytest
@@ -70,6 +71,7 @@ def test_a_calibration_file_serves_where_no_camera_info_comes(tmp_path):
 def test_the_life_cycle_keeps_the_engine_and_frees_it():
     with Graph() as graph:
         engine = graph.depth._estimator
+        assert gc.get_freeze_count() > 0, "the collector passes over what stays"
         good_frame(graph)
         assert change(graph, "deactivate")
         assert graph.diagnostics()["state"] == "inactive"
@@ -81,6 +83,7 @@ def test_the_life_cycle_keeps_the_engine_and_frees_it():
         assert books(graph)[:2] == (2, 2)
         assert change(graph, "deactivate") and change(graph, "cleanup")
         assert graph.depth._estimator is None and state_of(graph) == "unconfigured"
+        assert gc.get_freeze_count() == 0, "or it would never be freed"
         assert change(graph, "configure") and change(graph, "activate")
         graph.until(lambda: graph.image.get_subscription_count() == 1)
         graph.until(lambda: len(graph.depth._topics.wanted()) == len(TOPICS))

@@ -1,7 +1,6 @@
 """The figures of an evaluation are those of the stream on the robot, and the trivial predictors are what they say."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,9 +8,8 @@ import pytest
 from instance_depth_ros import config
 from instance_depth_ros.cli import main
 from instance_depth_ros.datasets.sequence import SequenceWriter, camera_json, open_folder
-from instance_depth_ros.datasets.splits import Clip
 from instance_depth_ros.estimator import Estimator
-from instance_depth_ros.evaluation import bench, evaluate, trivial
+from instance_depth_ros.evaluation import evaluate, trivial
 from instance_depth_ros.evaluation.calibration import Calibration
 from instance_depth_ros.evaluation.metrics import depth_metrics
 from instance_depth_ros.frame import Frame
@@ -135,26 +133,3 @@ def test_eval_writes_figures_and_pictures_of_the_held_out_scenes(tmp_path):
     assert set(FIGURES) <= result.keys()
     assert result["weights_sha256"] is None and result["renderer"].startswith("MuJoCo")
     assert (tmp_path / "sim-val.png").stat().st_size > 10_000
-
-
-def test_bench_writes_its_rows_and_ends_with_json(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "_observer", lambda: None)
-    few = [Clip("room", 0, "train", 0, 8, 10.0, 64, 48)]
-    monkeypatch.setattr(bench.bench_data, "times", partial(bench.bench_data.times, few))
-    for name, value in (("WARM_UP", 1), ("RUNS", 2), ("SLOW_RUNS", 1)):
-        monkeypatch.setattr(bench, name, value)
-    out = tmp_path / "bench.json"
-    assert main(["bench", "--weights", "random:tiny", "--threads", "1", "--out", str(out)]) == 0
-    result = json.loads(out.read_text())
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
-    rows = {row["name"]: row for row in result["rows"]}
-    expected = "estimator_tiny_480p estimator_tiny_720p network_tiny_480p_fp32 network_tiny_480p_bf16 preprocess_720p"
-    assert set(expected.split()) < rows.keys() and {"cloud_720p", "stream_small_252x448_fp32"} < rows.keys()
-    try:
-        from instance_depth_ros.simulation import render  # noqa: F401
-    except RuntimeError:
-        return
-    assert {"simulate_320x240", "simulate_320x240_amodal", "clips_320x240"} < rows.keys()
-    assert all(row["fps"] == pytest.approx(1e3 / row["ms_p50"], rel=0.01, abs=0.01) for row in rows.values())
-    assert all(0 < row["ms_p50"] <= row["ms_p99"] for row in rows.values())
-    assert result["machine"] and result["date"]

@@ -1,4 +1,5 @@
-"""Writes the generated parts of README.md: topics and parameters from the code, figures from docs/figures/*.json.
+"""Writes the generated parts of README.md and docs/performance.md: topics and parameters from the code, figures from
+docs/figures/*.json.
 
 python tools/readme.py          write them
 python tools/readme.py --take   first copy the results that lie in out/ to docs/figures/
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-README, FIGURES = ROOT / "README.md", ROOT / "docs" / "figures"
+FIGURES = ROOT / "docs" / "figures"
 # The result in docs/figures/ -> where its command leaves it, and the command.
 RESULTS = {
     "sim-test": ("out/eval/sim-test.json", "instance-depth eval --data sim-test --without-memory"),
@@ -26,7 +27,13 @@ RESULTS = {
         "instance-depth demo --camera simulated --out out/demo-simulated",
     ),
     "bench": ("out/bench.json", "make bench"),
+    "soak": ("out/soak.json", "make soak"),
 }
+# Rows of the benchmark that README.md tells; docs/performance.md has all.
+HEADLINES = (
+    "estimator_tiny_480p estimator_tiny_720p official_small_252x448 stream_small_252x448_fp32 "
+    "stream_small_252x448_auto host_480p host_720p graph_480p graph_720p cloud_720p simulate_320x240 clips_320x240"
+).split()
 SCENES = ("out/data/few/statistics.json", "instance-depth dataset statistics out/data/few")
 NOTES = {
     "camera/color/camera_info": "calibration; without it a field of view is assumed, and metres are as good as that",
@@ -141,17 +148,23 @@ def scenes() -> str:
 
 def figures() -> str:
     """One table a result; where one is not there, the command that makes it."""
-    tables = {"demo": demo, "demo-max": demo, "demo-simulated": demo, "bench": bench, "ablation": ablation}
-    parts = []
-    for name, (_, command) in RESULTS.items():
-        path = FIGURES / f"{name}.json"
-        if not path.is_file():
-            parts.append(f"Not measured yet: `{command}`")
-            continue
-        result = json.loads(path.read_text())
-        where = f"`{command}` on {result['machine']}; commit {result['commit']}, {result['date']}:"
-        parts.append(f"{where}\n\n{tables.get(name, accuracy)(result)}")
-    return "\n\n".join(parts)
+    tables = {"demo": demo, "demo-max": demo, "demo-simulated": demo, "bench": headlines, "ablation": ablation}
+    return "\n\n".join(measured(name, tables.get(name, accuracy)) for name in RESULTS if name != "soak")
+
+
+def performance() -> str:
+    """The whole benchmark, and the soak."""
+    return "\n\n".join(measured(name, table) for name, table in (("bench", bench), ("soak", soak)))
+
+
+def measured(name: str, table) -> str:
+    """The table of a result under a line that says where it comes from."""
+    path, command = FIGURES / f"{name}.json", RESULTS[name][1]
+    if not path.is_file():
+        return f"Not measured yet: `{command}`"
+    result = json.loads(path.read_text())
+    where = f"`{command}` on {result['machine']}; commit {result['commit']}, {result['date']}:"
+    return f"{where}\n\n{table(result)}"
 
 
 def accuracy(result: dict) -> str:
@@ -224,21 +237,64 @@ def demo(result: dict) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
+def headlines(result: dict) -> str:
+    rows = [row for row in result["rows"] if row["name"] in HEADLINES]
+    return f"{bench({'rows': rows})}\n\nAll rows, and what they are: [docs/performance.md](docs/performance.md)."
+
+
 def bench(result: dict) -> str:
-    lines = ["| row | median ms | p99 ms |", "|---|---|---|"]
-    return "\n".join(lines + [f"| `{r['name']}` | {r['ms_p50']:.1f} | {r['ms_p99']:.1f} |" for r in result["rows"]])
+    lines = ["| row | median ms | p99 ms | per second | ratio | |", "|---|---|---|---|---|---|"]
+    missing = {}
+    for row in result["rows"]:
+        if row["ms_p50"] is None:
+            missing.setdefault(row["why"], []).append(f"`{row['name']}`")
+            continue
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        more = ", ".join(f"{key} {value}" for key, value in list(row.items())[5:])
+        cells = (f"`{row['name']}`", number(row["ms_p50"]), number(row["ms_p99"]), number(row["fps"]), ratio, more)
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\nNot measured there ({why}): {', '.join(names)}." for why, names in missing.items()]
+    return "\n".join(lines)
 
 
-def generated(text: str) -> str:
-    """The README with its generated parts as they should be."""
-    for part in (scenes, topics, parameters, figures):
+def number(value: float) -> str:
+    """One decimal, or two figures of what is less than one."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def soak(result: dict) -> str:
+    first, last = result["first_third"], result["last_third"]
+    lost = ", ".join(f"{count} {reason}" for reason, count in result["lost"].items() if count) or "none"
+    rows = {
+        "what, minutes": f"{result['what']}, {result['minutes']:g}",
+        "memory after the first minute, at the end": f"{result['rss_mb_first_minute']} MB, {result['rss_mb_end']} MB",
+        "growth": f"{100 * result['growth']:.2f} %",
+        "median and p99 of the first third": f"{first['ms_p50']} ms, {first['ms_p99']} ms",
+        "of the last third": f"{last['ms_p50']} ms, {last['ms_p99']} ms",
+        "frames in, out": f"{result['frames_in']}, {result['frames_out']}",
+        "frames lost": lost,
+        "limits broken": "; ".join(result["broken"]) or "none",
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def generated(path: Path) -> str:
+    """A document with its generated parts as they should be."""
+    text = path.read_text()
+    for part in DOCUMENTS[path]:
         begin, end = f"<!-- {part.__name__}: made by tools/readme.py -->\n", f"<!-- end of {part.__name__} -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         if not after:
-            sys.exit(f"README.md lacks {begin!r} or {end!r}")
+            sys.exit(f"{path.name} lacks {begin!r} or {end!r}")
         text = f"{before}{begin}\n{part()}\n\n{end}{after}"
     return text
+
+
+DOCUMENTS = {
+    ROOT / "README.md": (scenes, topics, parameters, figures),
+    ROOT / "docs" / "performance.md": (performance,),
+}
 
 
 def take() -> None:
@@ -259,12 +315,13 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(ROOT))
     if arguments == ["--take"]:
         take()
-    old = README.read_text()
-    new = generated(old)
+    new = {path: generated(path) for path in DOCUMENTS}
     if arguments == ["--check"]:
-        print("README.md is as it should be" if new == old else "README.md is stale: run python tools/readme.py")
-        return int(new != old)
-    README.write_text(new)
+        stale = [path.name for path, text in new.items() if text != path.read_text()]
+        print(f"stale: {', '.join(stale)}; run python tools/readme.py" if stale else "all is as it should be")
+        return bool(stale)
+    for path, text in new.items():
+        path.write_text(text)
     return 0
 
 

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 
+from .. import process
 from ..cameras.base import CameraError
 from . import spin
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
@@ -37,6 +38,7 @@ class CameraNode(Node):
         self._monitor, self._topics = Monitor(), None
         self._complain = Complaints(self.get_logger())
         spin.log_through(self.get_logger())
+        process.schedule(self.settings)
         self._published = 0
         self._pacer = Pacer(self) if self.settings.rate == "max" else None
         try:
@@ -56,6 +58,7 @@ class CameraNode(Node):
         truth = getattr(self._reader.camera, "truth", None)
         if self._topics is None:
             self._topics = CameraTopics(self, frame, truth)
+            process.settle()
             if self.settings.camera in (*RECORDINGS, "simulated"):
                 self._wait_for_listeners()
         if self._pacer:

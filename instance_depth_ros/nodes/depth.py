@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
+from .. import process
 from . import spin
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
 from .inputs import CameraInput, TopicInput
@@ -63,6 +63,7 @@ class DepthNode(LifecycleNode):
         self.settings = Parameters(self, "depth", locked=lambda: self._estimator is not None).settings
         self._monitor, self._complain = Monitor(), Complaints(self.get_logger())
         spin.log_through(self.get_logger())
+        process.schedule(self.settings)
         self._diagnostics = Diagnostics(self, self._monitor, self._describe)
         self.create_service(Trigger, "depth/reset", self._on_reset)
 
@@ -91,6 +92,7 @@ class DepthNode(LifecycleNode):
                 "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric"
             )
         estimator.warm_up(self.settings.height, self.settings.width)
+        process.settle()
         self._topics = DepthTopics(self, self.settings)
         self._estimator = estimator
         self._label = "inactive"
@@ -119,7 +121,7 @@ class DepthNode(LifecycleNode):
         self._renew()
         self._estimator = self._topics = None
         self._label = "unconfigured"
-        gc.collect()
+        process.unsettle()
 
     @transition
     def on_shutdown(self):

@@ -3,13 +3,14 @@
 Every frame that came in is either out, waiting, or lost for a reason: frames_in = frames_out + frames_waiting + lost.
 Keys: state, frames_in, frames_out, frames_waiting, lost, lost_<reason>, input_hz, output_hz, rss_mb;
 latency_ms_p50/p95/p99 (stamp to publish, where stamps are of the ROS clock), processing_ms_p50/p95/p99 (received to
-published), graph_ms_p50/p95/p99 (processing without the estimator: what ROS costs), stage_ms_<stage>_p50/p95/p99; and
-what the node adds (engine, precision, scale, camera, ...).
+published), graph_ms_p50/p95/p99 (processing without the estimator: what ROS costs), host_ms_p50/p95/p99 (processing
+without any network), stage_ms_<stage>_p50/p95/p99; deadline_ms (the interval between frames that come in, median),
+late_share (of the frames that went out, those that took longer), interval_ms_p50/p95/p99 (between outputs), jitter_ms
+(their p95 - p5); what health.py finds; and what the node adds (engine, precision, scale, camera, ...).
 """
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -20,6 +21,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
+
+from ..health import health
+from ..process import rss_mb
 
 REASONS = ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")
 # A stamp farther from now is not of this clock (a bag of last year).
@@ -67,10 +71,12 @@ class Monitor:
             times = {name: np.array(values) for name, values in self._times.items()}
             received, out = self._received, self._out
             rates = {"input_hz": _rate(self._arrivals), "output_hz": _rate(self._departures)}
+            arrivals, departures = np.array(self._arrivals), np.array(self._departures)
         frames_in = received + lost["not_received"]
         total = sum(lost.values())
         values = {"frames_in": frames_in, "frames_out": out, "frames_waiting": frames_in - out - total, "lost": total}
         values.update({f"lost_{reason}": count for reason, count in lost.items()}, **rates)
+        values.update(punctuality(arrivals, departures, times.get("processing_ms", np.empty(0))))
         for name, array in times.items():
             values.update({f"{name}_p{q}": float(np.percentile(array, q)) for q in (50, 95, 99)})
         return values
@@ -83,20 +89,28 @@ def _rate(moments) -> float:
     return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
 
 
+def punctuality(arrivals_s: np.ndarray, departures_s: np.ndarray, processing_ms: np.ndarray) -> dict[str, float]:
+    """Deadline, late share, intervals and jitter of recent frames by the keys above; nothing before a second frame."""
+    values = {}
+    if len(arrivals_s) > 1:
+        values["deadline_ms"] = deadline_ms = 1e3 * float(np.median(np.diff(arrivals_s)))
+        if len(processing_ms):
+            values["late_share"] = float((processing_ms > deadline_ms).mean())
+    if len(departures_s) > 1:
+        p5, p50, p95, p99 = map(float, np.percentile(1e3 * np.diff(departures_s), (5, 50, 95, 99)))
+        values |= {"interval_ms_p50": p50, "interval_ms_p95": p95, "interval_ms_p99": p99, "jitter_ms": p95 - p5}
+    return values
+
+
 def times_ms(stamp_ns: int, received_ns: int, now_ns: int, stages: dict[str, float]) -> dict[str, float]:
-    """What Monitor.done takes: latency (only for stamps of this clock), processing, graph and stages of one frame."""
+    """What Monitor.done takes: latency (only for stamps of this clock), processing, graph, host and stages."""
     times = {"processing_ms": (time.monotonic_ns() - received_ns) / 1e6}
     if "estimate" in stages:
         times["graph_ms"] = times["processing_ms"] - stages["estimate"]
+        times["host_ms"] = times["processing_ms"] - stages["network"] - stages["segment"]
     if abs(now_ns - stamp_ns) < SAME_CLOCK_NS:
         times["latency_ms"] = (now_ns - stamp_ns) / 1e6
     return times | {f"stage_ms_{name}": value for name, value in stages.items()}
-
-
-def rss_mb() -> float:
-    """Resident memory of this process in MB."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Diagnostics:
@@ -113,7 +127,7 @@ class Diagnostics:
 
     def publish(self) -> None:
         level, message, values = self._describe()
-        values = {"state": "", **self._monitor.values(), "rss_mb": rss_mb(), **values}
+        values = {"state": "", **self._monitor.values(), "rss_mb": rss_mb(), **health(), **values}
         status = DiagnosticStatus(level=level, name=self._node.get_fully_qualified_name(), message=message)
         status.hardware_id = str(values.get("camera", ""))
         status.values = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]

@@ -32,20 +32,23 @@ SEEN = {
 }
 TRUTH = {"simulation/depth/image": Image, "simulation/instances": Image}
 Judge = Callable[[np.ndarray, np.ndarray], dict[str, float]]
+Note = Callable[[str, dict[str, str]], None]
 
 
 class Observer:
     """Watches from a thread of its own, within `with`. record is read while it grows.
 
-    judge: (depth_m, truth_m) -> rel and sigma1 of a frame, where the graph simulates.
+    judge: (depth_m, truth_m) -> rel and sigma1 of a frame, where the graph simulates. note: hears (node, figures) of
+    all diagnostics; then pictures are received, but not kept: the run may be long.
     """
 
-    def __init__(self, judge: Judge | None = None):
-        self.record, self._judge = Record(), judge
+    def __init__(self, judge: Judge | None = None, note: Note | None = None):
+        self.record, self._judge, self._heard = Record(), judge, note
         self._context = Context()
         self._topics = SEEN | (TRUTH if judge else {})
         self._pairer = StampPairer(streams=len(self._topics), capacity=30, horizon_ns=PATIENT_NS)
-        self._pairer.registerCallback(self._keep)
+        if note is None:
+            self._pairer.registerCallback(self._keep)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
 
@@ -84,7 +87,10 @@ class Observer:
 
     def _note(self, message):
         for status in message.status:
-            self.record.figures[status.name.strip("/")] = {value.key: value.value for value in status.values}
+            node, figures = status.name.strip("/"), {value.key: value.value for value in status.values}
+            self.record.figures[node] = figures
+            if self._heard:
+                self._heard(node, figures)
 
     def _keep(self, color, depth, confidence, id_image, table, *truth):
         ids = ids_from_image(id_image)

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from .. import process
 from ..geometry import POINT
 from ..screen import CURVES, Screen
 from .instances import instances_from_table
@@ -57,6 +58,7 @@ class ViewerNode(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._plot, QoSProfile(depth=10))
         self.create_timer(1.0, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"open {self._screen.url}" if self._screen.url else "no page: a window, or a file only")
+        process.settle()
 
     def close(self):
         self._screen.close()

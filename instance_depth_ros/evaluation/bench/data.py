@@ -12,14 +12,30 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from ..datasets.clips import Written
-from ..datasets.generate import write
-from ..datasets.layers import LAYERS
-from ..datasets.splits import Clip, split_clips
-from ..training import data
+from ...datasets.clips import Written
+from ...datasets.generate import write
+from ...datasets.layers import LAYERS
+from ...datasets.splits import Clip, split_clips
+from ...training import data
+from .timing import Job, no_row, row
 
+ROWS = ("simulate_320x240", "simulate_320x240_amodal", "clips_320x240")
 FRAMES = 40  # of one clip of each activity
 STEPS, BATCH, TOGETHER, SIZE, ZOOM = 40, 4, 8, (240, 320), (1.0, 1.8)
+
+
+def jobs() -> Iterator[Job]:
+    yield Job(ROWS, rows)
+
+
+def rows() -> Iterator[dict]:
+    """One figure each, of many frames; none where there is no simulation."""
+    try:
+        from ...simulation import render  # noqa: F401
+    except RuntimeError as error:
+        yield from (no_row(name, error) for name in ROWS)
+        return
+    yield from (row(name, [ms]) for name, ms in times())
 
 
 def times(clips: list[Clip] | None = None) -> Iterator[tuple[str, float]]:

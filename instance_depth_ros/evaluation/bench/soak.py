@@ -1,0 +1,134 @@
+"""`instance-depth bench --soak MINUTES`: does it stay as it was? The real graph at a camera's full rate, in soak.json.
+
+Without ROS, the estimator alone. Exit status 1 where a limit is broken: memory that grows after the first minute, a
+p99 that grows from the first third to the last, a frame that is neither out nor lost for a reason.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from ... import config, graph
+from ...estimator import Estimator
+from ...process import rss_mb, settle
+from ...provenance import provenance
+from ...run import Supervisor
+from .host import filmed
+from .timing import Stream, write
+
+CAMERA_FPS, SIZE = 30.0, "480p"
+FIRST_S = 60.0  # what is allocated by then may stay
+GROWTH, SLOWER = 0.01, 1.2
+# Readings of memory that are averaged: one alone trembles with what is on its way.
+READINGS = 5
+
+
+def main(args: Namespace, observer: type | None) -> int:
+    """args: soak (minutes), out, settings. Exit status."""
+    seconds = 60.0 * args.soak
+    if observer:
+        seen = of_graph(args.settings, seconds, observer)
+    else:
+        seen = of_estimator(args.settings, seconds)
+    result = {**provenance(), "minutes": args.soak, "what": "graph" if observer else "estimator", **judged(**seen)}
+    write(Path(args.out or "out/soak.json"), result)
+    return int(bool(result["broken"]))
+
+
+def of_graph(settings: dict, seconds: float, observer: type) -> dict:
+    """A camera node and a depth node as `instance-depth run` starts them, with someone who listens."""
+    with tempfile.TemporaryDirectory() as folder:
+        camera = filmed(Path(folder) / "pictures", SIZE)
+        camera |= {"fps": CAMERA_FPS, "frames": max(1, round(seconds * CAMERA_FPS))}
+        supervisor, memory = Supervisor(graph.nodes(settings | camera), logs=Path(folder)), {}
+
+        def note(node: str, figures: dict) -> None:
+            if node in ("camera", "depth"):
+                memory.setdefault(node, []).append((time.monotonic(), float(figures["rss_mb"])))
+
+        with observer(note=note) as watching:
+            status = supervisor.run()
+            time.sleep(0.5)  # the nodes' last words are on their way
+        record = watching.record
+        if status or not {"camera", "depth"} <= record.figures.keys():
+            raise RuntimeError(f"the graph did not run: {(Path(folder) / 'depth.log').read_text()[-1000:]}")
+    depth, sent = record.figures["depth"], int(record.figures["camera"]["frames_out"])
+    lost = {key.removeprefix("lost_"): int(value) for key, value in depth.items() if key.startswith("lost_")}
+    counts = {"sent": sent, "frames_in": int(depth["frames_in"]), "frames_out": int(depth["frames_out"]), "lost": lost}
+    return {"memory": memory, "latencies_ms": record.latencies_ms, **counts}
+
+
+def of_estimator(settings: dict, seconds: float) -> dict:
+    """One stream as fast as it goes."""
+    stream = Stream(Estimator(config.make("depth", **settings)), 480, 640)
+    stream.step()
+    settle()
+    memory, latencies_ms, until = [], [], time.monotonic() + seconds
+    while time.monotonic() < until or not memory:
+        start = time.monotonic()
+        stream.step()
+        stream.stages.clear()
+        latencies_ms.append((time.monotonic() - start) * 1e3)
+        if not memory or start - memory[-1][0] > 1.0:
+            memory.append((start, rss_mb()))
+    count = len(latencies_ms)
+    counts = {"sent": count, "frames_in": count, "frames_out": count, "lost": {}}
+    return {"memory": {"estimator": memory}, "latencies_ms": latencies_ms, **counts}
+
+
+def judged(
+    memory: dict[str, list[tuple[float, float]]],
+    latencies_ms: list[float],
+    sent: int,
+    frames_in: int,
+    frames_out: int,
+    lost: dict[str, int],
+) -> dict:
+    """The figures of a soak, and in `broken` the limits that they break.
+
+    memory: (seconds, MB) by process; latencies_ms: of each output in order; sent: frames that the camera published.
+    RuntimeError where nothing came out.
+    """
+    if not latencies_ms:
+        raise RuntimeError(f"none of {frames_in} frames came out, lost: {lost}")
+    after, end = (sum(of_process[index] for of_process in map(first_and_last, memory.values())) for index in (0, 1))
+    third = max(1, len(latencies_ms) // 3)
+    parts = {"first_third": latencies_ms[:third], "last_third": latencies_ms[-third:]}
+    percentiles = {
+        name: dict(zip(("ms_p50", "ms_p99"), np.percentile(part, (50, 99)).round(2).tolist(), strict=True))
+        for name, part in parts.items()
+    }
+    growth = end / after - 1
+    slower = percentiles["last_third"]["ms_p99"] / percentiles["first_third"]["ms_p99"]
+    total = sum(lost.values())
+    broken = {
+        f"memory grew by {100 * growth:.2f} %, limit {100 * GROWTH:g} %": growth > GROWTH,
+        f"p99 of the last third is {slower:.2f} times that of the first, limit {SLOWER:g}": slower > SLOWER,
+        f"of {frames_in} frames {frames_out} went out and {total} were lost": frames_in != frames_out + total,
+        f"{sent} frames were sent and {frames_in} counted": sent != frames_in,
+    }
+    return {
+        "rss_mb_first_minute": round(after, 1),
+        "rss_mb_end": round(end, 1),
+        "growth": round(growth, 5),
+        **percentiles,
+        "slower": round(slower, 3),
+        "frames_sent": sent,
+        "frames_in": frames_in,
+        "frames_out": frames_out,
+        "lost": lost,
+        "broken": [what for what, is_broken in broken.items() if is_broken],
+    }
+
+
+def first_and_last(readings: list[tuple[float, float]]) -> tuple[float, float]:
+    """MB when the first minute, or third of a shorter time, was over, and at the end."""
+    begun, ended = readings[0][0], readings[-1][0]
+    settled = begun + min(FIRST_S, (ended - begun) / 3)
+    values = [mb for moment, mb in readings if moment >= settled]
+    return float(np.median(values[:READINGS])), float(np.median(values[-READINGS:]))

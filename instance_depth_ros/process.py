@@ -1,0 +1,103 @@
+"""What this process takes of the machine: threads, cores, priority; and how it keeps the garbage collector quiet."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import sys
+from types import SimpleNamespace
+
+import cv2
+
+log = logging.getLogger(__name__)
+# Builds of OpenBLAS differ in what they call the same function: NumPy's and SciPy's wheels, distributions.
+BLAS_SETTERS = [f"{name}_set_num_threads{end}" for name in ("scipy_openblas", "openblas") for end in ("64_", "")]
+
+
+def use_threads(count: int = 0) -> int:
+    """As many threads for OpenCV and BLAS, and for torch where it is imported; 0: all cores but one. Their number.
+
+    One core is left to the camera and the transport: two threads that wait for each other on a busy pair of cores are
+    far slower than one (docs/log.md).
+    """
+    count = count or max(1, len(os.sched_getaffinity(0)) - 1)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+    for path in _loaded("openblas"):
+        library = ctypes.CDLL(path)
+        for setter in filter(None, (getattr(library, name, None) for name in BLAS_SETTERS)):
+            setter(count)
+    return count
+
+
+def _loaded(name: str) -> set[str]:
+    """Shared libraries of this process with `name` in their own."""
+    with open("/proc/self/maps") as maps:
+        paths = {line.split(maxsplit=5)[-1].strip() for line in maps if ".so" in line}
+    return {path for path in paths if name in os.path.basename(path)}
+
+
+def schedule(settings: SimpleNamespace) -> None:
+    """cpu_affinity and realtime_priority for all threads there are; later ones inherit them. A refusal is logged.
+
+    ValueError for a cpu_affinity that is no list of CPUs.
+    """
+    if settings.cpu_affinity:
+        cpus = cpu_list(settings.cpu_affinity)
+        here = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        _for_threads(
+            lambda thread: os.sched_setaffinity(thread, cpus),
+            f"cpu_affinity '{settings.cpu_affinity}'",
+            f"this process may use {here}",
+        )
+    if settings.realtime_priority:
+        parameter = os.sched_param(settings.realtime_priority)
+        _for_threads(
+            lambda thread: os.sched_setscheduler(thread, os.SCHED_FIFO, parameter),
+            f"realtime_priority {settings.realtime_priority}",
+            "it takes an rtprio limit for the user in /etc/security/limits.conf, or the capability SYS_NICE",
+        )
+
+
+def _for_threads(act, what: str, way_out: str) -> None:
+    try:
+        for thread in map(int, os.listdir("/proc/self/task")):
+            try:
+                act(thread)
+            except ProcessLookupError:  # it ended in between
+                pass
+    except OSError as error:
+        log.warning("%s refused (%s): %s; going on without", what, error.strerror, way_out)
+
+
+def cpu_list(text: str) -> set[int]:
+    """The CPUs of '0,2-3', as taskset writes them."""
+    try:
+        ends = [tuple(map(int, part.split("-"))) for part in text.split(",")]
+        cpus = {cpu for first, *last in ends for cpu in range(first, (last or [first])[0] + 1)}
+        if cpus and min(cpus) >= 0 and all(len(pair) < 3 for pair in ends):
+            return cpus
+    except ValueError:
+        pass
+    raise ValueError(f"cpu_affinity must be CPUs such as 0,2-3, got '{text}'")
+
+
+def settle() -> None:
+    """After warming up: what is there now will stay, and is not looked through for garbage any more."""
+    gc.collect()
+    gc.freeze()
+
+
+def unsettle() -> None:
+    """Before much is given up: look through everything again, now."""
+    gc.unfreeze()
+    gc.collect()
+
+
+def rss_mb() -> float:
+    """Resident memory of this process in MB."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
