@@ -226,15 +226,17 @@ def mask_logits(labels: np.ndarray, queries: int) -> torch.Tensor:
 
 
 def completed(given: Seen, depth_m: np.ndarray, instances: Instances | None) -> Seen:
-    """Instances from elsewhere with layers, those in depth_m (h, w) unless they are known, and what the network says of
-    the masks it was given."""
+    """Instances from elsewhere with layers in depth_m (h, w), and what the network says of the masks it was given.
+
+    What is carried along, with evidence, keeps its layers: a mask that lags covers what is behind, too.
+    """
     known = 0 if instances is None else min(len(given), instances.layer_m.shape[1])
     spread, guest = np.full(len(given), UNKNOWN_SPREAD, np.float32), given.guest.copy()
     if known:
         spread[:known] = instances.spread[0, :known].exp().cpu().numpy()
         guest[:known] = instances.guest[0, :known].cpu().numpy()
     guest[guest >= known] = -1
-    if np.isfinite(given.depth_m).all():
+    if given.evidence is not None:
         return replace(given, guest=guest)
     return with_layers(replace(given, depth_m=np.ones_like(spread), sigma_m=spread, guest=guest), depth_m)
 
