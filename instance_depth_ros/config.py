@@ -98,9 +98,11 @@ SETTINGS = (
             "from elsewhere; none", ("depth",), choices=("network", "hf", "topic", "none")),
     Setting("instance_threshold", 0.5, "less certain instances are not told of", ("depth",), bounds=(0.0, 1.0),
             live=True),
+    Setting("instance_every", 1, "the network looks for instances in every n-th frame; between, they are carried along",
+            ("depth",), bounds=(1, 30), live=True),
     Setting("rectify", True, "refine depth by instances; false: the holistic depth", ("depth",), live=True),
-    Setting("memory", "vda", "which past frames the network sees; vda: the official rule", ("depth",),
-            choices=("vda", "none")),
+    Setting("memory", "vda", "which past frames the network sees; vda: the official rule; adaptive: the last seconds, "
+            "and key frames that change with the view", ("depth",), choices=("vda", "adaptive", "none")),
     Setting("steady_s", 0.45, "still surfaces' depth is averaged over so long; 0: each frame's own", ("depth",),
             unit="s", bounds=(0.0, 10.0), live=True),
     Setting("reset_gap_s", 2.0, "a longer gap between stamps drops the memory", ("depth",), unit="s",

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import borders, config, ground, sightings
+from . import borders, config, ground, sightings, tracking
+from .carrying import carried
 from .describe import describe
 from .engine import Engine
+from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
 from .geometry import Intrinsics, valid
 from .model import checkpoint
+from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
 from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output_size, prepare
@@ -29,6 +32,7 @@ from .steady import Still, steady
 from .tracking import Identity, Tracks, track
 
 log = logging.getLogger(__name__)
+MEMORIES = {"vda": Memory, "adaptive": AdaptiveMemory, "none": Memory}
 UNKNOWN_CONFIDENCE = 128  # official weights do not say how sure they are
 
 
@@ -36,7 +40,8 @@ UNKNOWN_CONFIDENCE = 128  # official weights do not say how sure they are
 class State:
     """All that belongs to one stream. step() consumes it; clone() forks it; a new one is a reset.
 
-    Of the last frame: thumbnail; grey (h, w) uint8; its depth, still; world_from_camera.
+    Of the last frame: thumbnail; grey (h, w) uint8; its depth, still; world_from_camera. Of the last one in which the
+    network looked for instances: seen and identities; carried: frames since then. fade: of the last key frames.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -47,6 +52,10 @@ class State:
     grey: np.ndarray | None = None
     still: Still | None = None
     world_from_camera: np.ndarray | None = None
+    seen: Seen | None = None
+    identities: list[Identity | None] = field(default_factory=list)
+    carried: int = 0
+    fade: Fade | None = None
 
     def clone(self) -> State:
         return replace(self, memory=self.memory.clone(), tracks=self.tracks.clone())
@@ -122,16 +131,16 @@ class Estimator:
             size = network_size(*frame.size, self.engine.config, self.settings.network_short_side)
             image = prepare(frame.color, size, self.engine.config)
             lens = self._lens_planes(intrinsics.resized(size[1], size[0]))
+            output = output_size(size, self.engine.config)
+            motion = self._motion(frame, image, output, state, intrinsics)
         with timed(timings, "segment"):
-            given, masks = self._given(frame, size)
+            given, masks = self._given(frame, output, motion, state)
         with timed(timings, "network"):
-            memory = None if self.settings.memory == "none" else state.memory
-            self.said = says = self.engine(image, lens, memory, masks, self.instances != "none")
+            self.said = says = self._ask(image, lens, masks, state)
         with timed(timings, "instances"):
             depth_m, confidence = self._read(says)
-            seen = self._see(says, depth_m, given)
+            seen = self._see(says, depth_m, given, state)
         with timed(timings, "steady"):
-            motion = self._motion(frame, image, depth_m.shape, state, intrinsics)
             depth_m = self._steady(frame, depth_m, seen, motion, state)
         with timed(timings, "track"):
             if seen is not None:
@@ -154,11 +163,11 @@ class Estimator:
         reason = "start" if state is None else self._break(frame, view, state)
         state = state or State()
         if state.size != frame.size:
-            state.memory = Memory()
+            state.memory = MEMORIES[self.settings.memory]()
         elif reason:
             state.memory.reset()
         if reason:
-            state.grey = state.still = state.world_from_camera = None
+            state.grey = state.still = state.world_from_camera = state.seen = state.fade = None
             # what was seen before a gap may be there still: tracks age by time
             if reason not in ("start", "gap"):
                 state.tracks = state.tracks.reset(state.stamp_ns)
@@ -200,17 +209,40 @@ class Estimator:
             self._lens = (intrinsics, planes.to(self.engine.device))
         return self._lens[1]
 
-    def _given(self, frame: Frame, size: tuple[int, int]) -> tuple[Seen | None, torch.Tensor | None]:
-        """Instances from elsewhere, and the masks of them that the network is to refine."""
-        if self.instances not in ("hf", "topic"):
-            return None, None
-        output = output_size(size, self.engine.config)
+    def _given(
+        self, frame: Frame, output: tuple[int, int], motion: np.ndarray | None, state: State
+    ) -> tuple[Seen | None, torch.Tensor | None]:
+        """Instances that the network need not look for, and the masks of them that it is to refine."""
         if self.instances == "topic":
             given = sightings.from_ids(frame.ids, frame.size, output)
-        else:
+        elif self.instances == "hf":
             given = sightings.from_segments(self._segmenter(frame.color), frame.size, output)
+        elif state.seen is not None and state.carried + 1 < self.settings.instance_every:
+            state.carried += 1
+            state.tracks = tracking.foresee(state.tracks, frame.stamp_ns, motion)
+            given = carried(state.seen, state.identities, state.tracks)
+        else:
+            return None, None
         queries = self.engine.config.queries
         return given, sightings.mask_logits(given.labels, queries).to(self.engine.device) if queries else None
+
+    def _ask(
+        self, image: torch.Tensor, lens: torch.Tensor | None, masks: torch.Tensor | None, state: State
+    ) -> Prediction:
+        """What the network says with what it remembers; twice, where key frames change, and without a jump."""
+        if self.settings.memory == "none":
+            return self.engine(image, lens, None, masks, self.instances != "none")
+        before = None
+        if state.memory.expect(state.stamp_ns):
+            before = self._faded(self.engine(image, lens, state.memory, None, False), state)
+        says = self.engine(image, lens, state.memory, masks, self.instances != "none")
+        if before is not None:
+            state.fade = Fade.between(says.holistic, before.holistic, state.stamp_ns, self.relative)
+        return self._faded(says, state)
+
+    @staticmethod
+    def _faded(says: Prediction, state: State) -> Prediction:
+        return says if state.fade is None else state.fade.apply(says, state.stamp_ns)
 
     def _read(self, says: Prediction) -> tuple[np.ndarray, np.ndarray]:
         """(h, w) depth, refined or not, and confidence as uint8."""
@@ -220,14 +252,15 @@ class Estimator:
         # only a sensor is quite sure
         return depth, torch.sigmoid(says.logit[0].float()).mul(255).clamp(max=254).byte().cpu().numpy()
 
-    def _see(self, says: Prediction, depth_m: np.ndarray, given: Seen | None) -> Seen | None:
+    def _see(self, says: Prediction, depth_m: np.ndarray, given: Seen | None, state: State) -> Seen | None:
         """What instances there are, with their depth layers; None: nobody asks."""
         if self.instances == "none":
             return None
         if given is not None:
             return sightings.completed(given, depth_m, says.instances)
         seen = sightings.from_network(says.instances, self.settings.instance_threshold)
-        return seen if self.settings.rectify else sightings.with_layers(seen, depth_m)
+        state.seen, state.carried = seen if self.settings.rectify else sightings.with_layers(seen, depth_m), 0
+        return state.seen
 
     def _motion(
         self, frame: Frame, image: torch.Tensor, size: tuple[int, int], state: State, intrinsics: Intrinsics
@@ -260,14 +293,16 @@ class Estimator:
     def _identify(
         self, frame: Frame, seen: Seen | None, motion: np.ndarray | None, state: State
     ) -> list[Identity | None]:
-        """Who is who: of a topic as it says, else by tracking."""
+        """Who is who: of a topic as it says, of what was carried as before, else by tracking."""
         if seen is None:
             return []
-        if seen.ids is not None:
+        if self.instances == "topic":
             pairs = zip(seen.ids.tolist(), seen.class_id.tolist(), strict=True)
             return [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
-        identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
-        return identities
+        if seen.ids is not None:
+            return tracking.named(state.tracks, seen.ids)
+        state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
+        return state.identities
 
     def _full_size(
         self,

@@ -30,7 +30,7 @@ class Seen:
     labels: (h, w) uint16 at the size of the network's output. full: (H, W) uint16 at that of the picture, or None
     where it follows from evidence: (K, h, w) float32 mask logits, of each pixel the largest is its label's.
     class_id, guest: (K,) int, the paired instance or -1. score, depth_m, sigma_m: (K,) float32. embedding: (K, E).
-    ids: (K,) of a topic, which are kept, or None.
+    ids: (K,) of a topic, or of tracks that are carried along, which are kept; or None.
     """
 
     labels: np.ndarray
@@ -226,13 +226,18 @@ def mask_logits(labels: np.ndarray, queries: int) -> torch.Tensor:
 
 
 def completed(given: Seen, depth_m: np.ndarray, instances: Instances | None) -> Seen:
-    """Instances from elsewhere with layers in depth_m (h, w), and what the network says of the masks it was given."""
+    """Instances from elsewhere with layers in depth_m (h, w), and what the network says of the masks it was given.
+
+    What is carried along, with evidence, keeps its layers: a mask that lags covers what is behind, too.
+    """
     known = 0 if instances is None else min(len(given), instances.layer_m.shape[1])
     spread, guest = np.full(len(given), UNKNOWN_SPREAD, np.float32), given.guest.copy()
     if known:
         spread[:known] = instances.spread[0, :known].exp().cpu().numpy()
         guest[:known] = instances.guest[0, :known].cpu().numpy()
     guest[guest >= known] = -1
+    if given.evidence is not None:
+        return replace(given, guest=guest)
     return with_layers(replace(given, depth_m=np.ones_like(spread), sigma_m=spread, guest=guest), depth_m)
 
 

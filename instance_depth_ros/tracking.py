@@ -108,11 +108,8 @@ def track(
     seen, scores = _rows(sightings, tracks.rows.dtype, stamp_ns, rules)
     if stamp_ns < tracks.stamp_ns or seen.dtype != tracks.rows.dtype:
         tracks = replace(tracks.reset(stamp_ns), rows=seen[:0])
-    rows = association.expected(
-        tracks.rows, (stamp_ns - tracks.stamp_ns) / 1e9 if len(tracks.rows) else 0.0, motion, rules
-    )
-    tracks = replace(tracks, rows=rows, stamp_ns=stamp_ns)
-    tracks = tracks.keep((rows["id"] == 0) | (rows["lost_s"] <= rules.memory_s))
+    tracks = foresee(tracks, stamp_ns, motion, rules)
+    tracks = tracks.keep((tracks.rows["id"] == 0) | (tracks.rows["lost_s"] <= rules.memory_s))
     rows = tracks.rows
 
     masks = association.coarse(seen["mask"])
@@ -131,8 +128,19 @@ def track(
     where[of_sighting], where[begin] = of_row, len(rows) + np.arange(len(begin))
     tracks = replace(tracks, rows=np.concatenate([rows, seen[begin]]), alike=alike)
     tracks = _confirmed(tracks, where[where >= 0], rules)
-    identities = [_identity(tracks.rows[index], stamp_ns) if index >= 0 else None for index in where]
+    identities = [identity(tracks.rows[index], stamp_ns) if index >= 0 else None for index in where]
     return identities, _forgotten(tracks, rules)
+
+
+def foresee(tracks: Tracks, stamp_ns: int, motion: np.ndarray | None, rules: Rules = RULES) -> Tracks:
+    """What is remembered, where it is to be expected at stamp_ns; motion: the camera's since the last frame."""
+    passed_s = (stamp_ns - tracks.stamp_ns) / 1e9 if len(tracks.rows) else 0.0
+    return replace(tracks, rows=association.expected(tracks.rows, passed_s, motion, rules), stamp_ns=stamp_ns)
+
+
+def named(tracks: Tracks, ids: np.ndarray) -> list[Identity | None]:
+    """The identities of these ids, which are remembered."""
+    return [identity(row, tracks.stamp_ns) for number in ids for row in tracks.rows[tracks.rows["id"] == number]]
 
 
 def _rows(sightings: Sequence[Sighting], like: np.dtype, stamp_ns: int, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +221,8 @@ def _confirmed(tracks: Tracks, in_sight: np.ndarray, rules: Rules) -> Tracks:
     return replace(tracks, ids=tracks.ids + len(ready), pixel=pixel, reserved_ns=reserved_ns, short=short)
 
 
-def _identity(row: np.void, stamp_ns: int) -> Identity | None:
+def identity(row: np.void, stamp_ns: int) -> Identity | None:
+    """Of a thing that is remembered; None while it is not confirmed."""
     if not row["id"]:
         return None
     age_s = (stamp_ns - int(row["first_ns"])) / 1e9

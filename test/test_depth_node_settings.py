@@ -105,6 +105,8 @@ LIVE = {
     "min_confidence": (1.0, depth_share, lambda old, new: old > 0 == new),
     "rectify": (False, first_depth, lambda old, new: np.nanmax(np.abs(old - new)) > 1e-3),
     "steady_s": (0.0, second_depth, lambda old, new: np.nanmax(np.abs(old - new)) > 1e-4),
+    # in the second frame of a stream nobody is carried along yet
+    "instance_every": (2, second_depth, lambda old, new: np.nanmax(np.abs(old - new)) > 1e-4),
     "instance_threshold": (0.0, instances_told_of, lambda old, new: old == 0 < new),
     "fuse": (
         "replace",

@@ -7,7 +7,8 @@ frame 0 itself is alone in slot 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class Memory:
     frames: how many frames have been pushed.
     """
 
+    waits: ClassVar[int] = WAITING
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
     waiting_keys: list[Tensor] = field(default_factory=list)
@@ -45,13 +47,18 @@ class Memory:
         ring = (torch.arange(RECENT, device=device) - self.frames) % RECENT
         return torch.cat([torch.arange(2, device=device), 2 + ring])
 
+    def expect(self, stamp_ns: int) -> bool:
+        """Told of each frame before it is seen. True: it changes the key frames, and is to be seen twice, before and
+        after; see adaptive.py. The official rule knows frames, not time."""
+        return False
+
     def push(self, keys: list[Tensor], values: list[Tensor]) -> None:
         """Remember the frame just seen, keys and values (B, N, heads, d) a layer, in place of the oldest recent one."""
         if self.frames == 0:
             self._fill(keys, values)
         else:
+            place = 2 + self.frames % RECENT
             for ring, waiting, new in self._rings(keys, values):
-                place = 2 + self.frames % RECENT
                 waiting[..., (self.frames - RECENT) % WAITING, :] = ring[..., place, :]
                 ring[..., place, :] = new
                 ring[..., 1, :] = waiting[..., (self.frames + 1 - GAP) % WAITING, :]
@@ -61,7 +68,7 @@ class Memory:
         """Frame 0 stands in for all that does not exist yet. Arrays of a former stream are used again."""
         if not self.keys:
             self.keys, self.values = _empty(keys, PAST), _empty(values, PAST)
-            self.waiting_keys, self.waiting_values = _empty(keys, WAITING), _empty(values, WAITING)
+            self.waiting_keys, self.waiting_values = _empty(keys, self.waits), _empty(values, self.waits)
         for ring, waiting, new in self._rings(keys, values):
             ring.copy_(new.unsqueeze(-2).expand_as(ring))
             waiting.copy_(new.unsqueeze(-2).expand_as(waiting))
@@ -75,8 +82,8 @@ class Memory:
         self.frames = 0
 
     def clone(self) -> Memory:
-        lists = (self.keys, self.values, self.waiting_keys, self.waiting_values)
-        return Memory(*([x.clone() for x in xs] for xs in lists), frames=self.frames)
+        names = ("keys", "values", "waiting_keys", "waiting_values")
+        return replace(self, **{name: [x.clone() for x in getattr(self, name)] for name in names})
 
     @property
     def megabytes(self) -> float:

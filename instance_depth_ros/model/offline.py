@@ -30,7 +30,7 @@ def offline(frames: int, predict: Callable[[list[int]], np.ndarray], metric: boo
             out, reference, aligned_key = list(depth), depth[0], depth[12]
         else:
             if not metric:
-                scale, shift = _least_squares(depth[:2], np.stack([reference, aligned_key]))
+                scale, shift = least_squares(depth[:2], np.stack([reference, aligned_key]))
                 depth = np.maximum(scale * depth + shift, 0)
             for i in range(BLEND):
                 weight = np.float32(i / (BLEND - 1))
@@ -41,8 +41,8 @@ def offline(frames: int, predict: Callable[[list[int]], np.ndarray], metric: boo
     return np.stack(out[:frames])
 
 
-def _least_squares(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """scale, shift minimising |scale x + shift - y|^2."""
+def least_squares(x: np.ndarray, y: np.ndarray, stiff: float = 0.0) -> tuple[float, float]:
+    """scale, shift minimising the mean of (scale x + shift - y)^2 + stiff (scale - 1)^2."""
     x, y = x.astype(np.float64).ravel(), y.astype(np.float64).ravel()
-    scale = np.cov(x, y, bias=True)[0, 1] / max(x.var(), 1e-12)
+    scale = (np.cov(x, y, bias=True)[0, 1] + stiff) / max(x.var() + stiff, 1e-12)
     return scale, y.mean() - scale * x.mean()
