@@ -69,6 +69,12 @@ def test_key_frames_stay_with_the_view_and_leave_with_it():
     np.testing.assert_allclose(times(memory)[:KEYS], np.array([10, 20, 30][-KEYS:]), atol=0.11)
 
 
+def test_in_a_pan_key_frames_change_once_a_second_at_most():
+    memory = AdaptiveMemory()
+    changed = np.flatnonzero([seen(memory, index / 30, place=index) for index in range(300)]) / 30
+    assert len(changed) > 5 and np.diff(changed).min() > 0.95
+
+
 def test_thousands_of_frames_take_no_more_memory_and_a_reset_forgets():
     memory = AdaptiveMemory()
     for index in range(50):

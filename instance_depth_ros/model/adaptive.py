@@ -19,6 +19,7 @@ KEYS = 2
 RECENT = PAST - KEYS
 TICK_NS = 100_000_000  # the closest frames in training; the recent entries reach RECENT ticks back
 MOVED = 0.5  # of moved(): 0 the same view, 1 another place
+PAUSE = 10  # ticks between exchanges at least: each takes a second run of the network
 
 
 @dataclass
@@ -26,7 +27,8 @@ class AdaptiveMemory(Memory):
     """Entries 0 .. KEYS-1 are a ring of key frames, the others one of ticks: each holds the last frame up to its end.
 
     first_ns: where the clock begins. now_ns: stamp of the frame that comes. tick: of the newest frame. passed: ticks
-    since the first frame. exchanged: key frames since then. due: a key frame is to be exchanged before the next frame.
+    since the first frame. exchanged: key frames since then; last: ticks at the last of them. due: a key frame is to be
+    exchanged before the next frame.
     """
 
     waits: ClassVar[int] = 0
@@ -35,6 +37,7 @@ class AdaptiveMemory(Memory):
     tick: int = 0
     passed: int = 0
     exchanged: int = 0
+    last: int = 0
     due: bool = False
 
     def slots(self, device: torch.device | str = "cpu") -> Tensor:
@@ -44,7 +47,8 @@ class AdaptiveMemory(Memory):
 
     def expect(self, stamp_ns: int) -> bool:
         self.now_ns = stamp_ns
-        self.due = self.frames > 0 and self.moved() > MOVED
+        rested = self.frames > 0 and self.passed - self.last >= PAUSE
+        self.due = rested and self.moved() > MOVED
         return self.due
 
     def moved(self) -> float:
@@ -74,8 +78,8 @@ class AdaptiveMemory(Memory):
             self._exchange()
         elif self.frames == 0:
             self._fill(keys, values)
-            self.first_ns, self.tick, self.passed, self.exchanged = self.now_ns, 0, 0, 0
-            self.frames = 1
+            self.first_ns, self.frames = self.now_ns, 1
+            self.tick = self.passed = self.exchanged = self.last = 0
         else:
             self._advance()
             place = KEYS + self.passed % RECENT
@@ -87,7 +91,7 @@ class AdaptiveMemory(Memory):
         """The oldest recent frame takes the place of the oldest key frame, and is the last one now."""
         for ring in (*self.keys, *self.values):
             ring[..., self.exchanged % KEYS, :] = ring[..., self._oldest, :]
-        self.exchanged, self.due = self.exchanged + 1, False
+        self.exchanged, self.last, self.due = self.exchanged + 1, self.passed, False
 
     def _advance(self) -> None:
         """The clock goes on to the frame that comes; ticks without a frame hold the one before them."""
