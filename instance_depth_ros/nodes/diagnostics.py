@@ -107,7 +107,7 @@ def times_ms(stamp_ns: int, received_ns: int, now_ns: int, stages: dict[str, flo
     times = {"processing_ms": (time.monotonic_ns() - received_ns) / 1e6}
     if "estimate" in stages:
         times["graph_ms"] = times["processing_ms"] - stages["estimate"]
-        times["host_ms"] = times["processing_ms"] - stages["network"] - stages["segment"]
+        times["host_ms"] = times["processing_ms"] - sum(stages.get(name, 0.0) for name in ("network", "segment"))
     if abs(now_ns - stamp_ns) < SAME_CLOCK_NS:
         times["latency_ms"] = (now_ns - stamp_ns) / 1e6
     return times | {f"stage_ms_{name}": value for name, value in stages.items()}
