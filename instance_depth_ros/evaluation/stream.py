@@ -56,7 +56,7 @@ def moments(
     """
     truth = "truth_m" if "truth_m" in footage.layers else "depth_m"
     layers = [truth, *(name for name in LAYERS if name in footage.layers)]
-    if isinstance(footage, Film) and estimator.instances != "none":
+    if isinstance(footage, Film):
         layers.append("amodal")  # a film's rows say who hides whom only then
     given_ids = estimator.settings.instances == "topic"
     if given_ids and "ids" not in footage.layers:
@@ -98,7 +98,8 @@ def moments(
 def _leapt(state: State, frame: Frame) -> State:
     """The state of a stream of which some frames were left out before this one, which goes on with its memory."""
     view = thumbnail(frame.color)
-    return replace(state, stamp_ns=frame.stamp_ns, thumbnail=view, grey=None, still=None, world_from_camera=None)
+    unknown = dict.fromkeys(("grey", "still", "world_from_camera", "seen"))
+    return replace(state, stamp_ns=frame.stamp_ns, thumbnail=view, **unknown)
 
 
 def _candidates(estimator: Estimator, estimate: Estimate) -> list[tuple[np.ndarray, int, float]]:
