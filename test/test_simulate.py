@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import av
 import numpy as np
@@ -220,7 +221,10 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(rendering, tmp_path):
     command = [sys.executable, "-m", "instance_depth_ros.cli", *ASKED, str(tmp_path)]
     command[command.index("--frames") + 1] = "400"
     part = tmp_path / ".room_0003_0.part" / "frames.jsonl"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    # a suite that was started in the background ignores Ctrl-C, and so would what it starts
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, **pipes, preexec_fn=heard) as running:
         until = time.monotonic() + 60
         while time.monotonic() < until and not (part.exists() and part.stat().st_size):
             time.sleep(0.05)
