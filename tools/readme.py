@@ -19,6 +19,10 @@ FIGURES = ROOT / "docs" / "figures"
 RESULTS = {
     "sim-test": ("out/eval/sim-test.json", "instance-depth eval --data sim-test --without-memory"),
     "sim-val": ("out/eval/sim-val.json", "make eval"),
+    "sim-long": (
+        "out/eval/sim-long.json",
+        "instance-depth eval --data sim-long --drift --without-memory --instances none",
+    ),
     "ablation": ("out/eval/ablation.json", "instance-depth ablation --config config/train/ablation.yaml"),
     "demo": ("out/demo/summary.json", "make demo"),
     "demo-max": ("out/demo-max/summary.json", "instance-depth demo --rate max --out out/demo-max"),
@@ -195,7 +199,9 @@ def accuracy(result: dict) -> str:
         "ECE and AUSE of the confidence": numbers(result, "ece", "ause"),
         "boundary F1 of depth edges": numbers(result, "boundary_f1"),
         "depth between two instances at their border that is of neither, share": numbers(result, "invented_at_borders"),
-        "drift": numbers(result, "drift"),
+        "drift: sigma1 after five minutes, less that at the start; without memory": numbers(
+            result, "drift", "drift_without_memory"
+        ),
     }
     lines += ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in others.items() if value)]
     return "\n".join(lines)
