@@ -37,6 +37,7 @@ setup(
         "simulation": ["mujoco"],
         "viewer": ["rerun-sdk"],
         "video": ["av"],
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "hf": ["transformers>=5.9", "torchvision"],
         "datasets": ["h5py"],
         # and `pip install --no-deps trackeval`, which asks for a second OpenCV and uses none

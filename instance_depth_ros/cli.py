@@ -212,6 +212,16 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, ("weights", "device", "threads"))
 
 
+def _engine(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="make one for a camera's size, or with auto find the fastest and keep it")
+    names = ("weights", "engine", "precision", "device", "threads", "width", "height", "network_short_side")
+    add_settings(build, (*names, "instances"))
+    listing = actions.add_parser("list", help="what is there, and what it was made for")
+    for action in (build, listing, actions.add_parser("clear", help="take all of it away")):
+        _add_verbose(action, argparse.SUPPRESS)
+
+
 # verb -> the module whose main(args) does it, a line of help, its options
 VERBS = {
     "run": ("run", "start the graph where no ROS installation exists: the same nodes, as processes", _run),
@@ -222,6 +232,7 @@ VERBS = {
     "train": ("training.loop", "train weights on simulated scenes or recordings; several GPUs: torchrun", _train),
     "ablation": ("evaluation.ablation", "what ranges and instances are worth: Table 4 of the paper", _ablation),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
+    "engine": ("engines.manage", "engines made ahead of time for this machine, faster than eager torch", _engine),
     "bench": ("evaluation.bench.main", "figures of this machine", _bench),
 }
 

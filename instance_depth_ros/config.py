@@ -86,8 +86,11 @@ SETTINGS = (
     Setting("weights", "instance_depth_tiny", "shipped name, or path of a .safetensors or .pth file", ("depth",)),
     Setting("weights_kind", "auto", "what official weights give; auto reads it from a 'metric_' in the file name",
             ("depth",), choices=("auto", "metric", "relative")),
-    Setting("engine", "auto", "how the network runs; auto: the fastest there is, so far eager torch", ("depth",),
-            choices=("auto", "eager")),
+    Setting("engine", "auto", "how the network runs; auto: the fastest on this machine of those that agree with eager "
+            "torch, which serves until that is known", ("depth",),
+            choices=("auto", "eager", "compiled", "tensorrt", "onnx")),
+    Setting("engine_build", True, "the depth node has an engine that is not there built by a process beside it; false: "
+            "only what `instance-depth engine build` has made is taken", ("depth",)),
     Setting("precision", "auto", "auto: the fastest that agrees with fp32 on a stored probe", ("depth",),
             choices=("auto", "fp32", "bf16", "fp16")),
     Setting("device", "auto", "cpu, cuda, cuda:1, ...; auto: CUDA where there is one", ("depth",)),

@@ -1,53 +1,65 @@
-"""How the network runs: device, precision, and the check that a faster precision still says the same."""
+"""How the network runs: device, precision, engine, and the check that what is faster still says the same."""
 
 from __future__ import annotations
 
-import math
-import time
+import logging
 from copy import deepcopy
-from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
-from .geometry import Intrinsics
-from .model.encoder import Downsample, Residual
-from .model.instances import Instances
+from .engines import NAMES, backend, store
+from .engines.built import DTYPES, Built, EngineError, Kind, build, eagerly, line, load
+from .engines.probe import disagreement, hear
+from .model.folded import fold_norms, reduced
 from .model.memory import Memory
 from .model.network import DepthNetwork, Prediction
-from .model.preprocess import lens_planes, normalise
-from .model.presets import ModelConfig
 from .process import use_threads
 
-PROBE = Path(__file__).parent / "weights" / "probe.npz"
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# What a reduced precision must keep of fp32 on the probe clip.
-AGREE_SIGMA1, AGREE_REL, AGREE_MASKS = 0.999, 0.01, 0.99
+log = logging.getLogger(__name__)
 HOPELESS = 3.0  # a precision whose first frame takes so many times a frame in fp32 is not tried on: it is emulated
 
 
 class Engine:
-    """One call: image and lens of a frame and the stream's memory in, the network's Prediction out (eager torch).
+    """One call: image and lens of a frame and the stream's memory in, the network's Prediction out.
 
-    precision 'auto' takes the fastest of what the device can do that agrees with fp32 on the stored probe clip;
-    `refused` says which did not, and how far off they were.
+    engine: 'eager' torch; 'compiled', 'onnx' or 'tensorrt', made ahead of time for the size of input and the instances
+    that a stream has; 'auto': what the store says is fastest here (choice.py), else eager. The first frame of a stream,
+    pictures without memory, several at once and masks from elsewhere run in eager torch, whatever the engine.
+
+    precision 'auto' takes the fastest in eager torch that agrees with fp32 on the probe clip; onnx is fp32 and tensorrt
+    fp16. `refused` says what was not taken, and why or how far off it was.
+
+    An engine that is asked for by name is built in the call that first needs it, unless `builds` is False: then eager
+    serves, `lacking` says what for, and look() takes it once it has been built elsewhere.
     """
 
-    def __init__(self, network: DepthNetwork, device: str = "auto", precision: str = "auto", threads: int = 0):
+    def __init__(
+        self,
+        network: DepthNetwork,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        engine: str = "auto",
+    ):
         self.device = choose_device(device)
         use_threads(threads)
-        self.config = network.config
-        self.name = "eager"
+        self.config, self.asked, self._asked_precision = network.config, engine, precision
         self.refused: dict[str, str] = {}
+        self.builds, self.lacking = True, set[Kind]()
+        self._built: dict[Kind, Built | None] = {}
+        self._running: Built | None = None
+        if engine != "eager" or precision == "auto":
+            self._origin = store.origin(network, self.device)
         # A copy, as the network given may be in training.
         folded = fold_norms(deepcopy(network).eval()).to(self.device, memory_format=torch.channels_last)
-        self._use(folded, "fp32")
+        if engine in NAMES:
+            precision = self._required(precision)
         if precision == "auto":
-            self._choose(folded)
-        elif precision != "fp32":
-            self._use(reduced(folded, DTYPES[precision]), precision)
+            precision = self._fastest(folded)
+        self.precision, self.dtype = precision, DTYPES[precision]
+        self.network = folded if precision == "fp32" else reduced(folded, self.dtype)
+        self.fp32 = folded if self.asked in NAMES else None  # what is built is made from it or compared with it
 
     @torch.inference_mode()
     def __call__(
@@ -59,45 +71,106 @@ class Engine:
         instances: bool = True,
     ) -> Prediction:
         """As DepthNetwork.forward(), which says what all of them are; image, lens and what comes back are fp32."""
-        image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
         lens = None if lens is None else lens.to(self.device)  # fp32: it scales metres
+        streaming = memory is not None and memory.frames > 0
+        if streaming and masks is None and len(image) == 1 and self.asked != "eager":
+            kind = Kind(*image.shape[-2:], instances and self.config.queries > 0)
+            if kind not in self._built:
+                self.look(kind)
+            self._running = self._built[kind]
+            if self._running:
+                try:
+                    return self._running(image.to(self.device), lens, memory)
+                except Exception as error:  # a library's own; the memory is as it was, so eager can go on from it
+                    self.refuse(self._running.name, f"failed in a stream: {line(error)}")
+                    self._running = self._built[kind] = None
+        if streaming:
+            memory.cast(self.dtype)
+        image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
         return self.network(image, lens, memory, masks, instances)
 
-    def _use(self, network: DepthNetwork, precision: str) -> None:
-        self.network, self.precision, self.dtype = network, precision, DTYPES[precision]
+    @property
+    def info(self) -> dict[str, str]:
+        """Engine and precision of the stream's last frames, device, and what was refused."""
+        running = self._running
+        name, precision = (running.name, running.precision) if running else ("eager", self.precision)
+        info = {"engine": name, "precision": precision, "device": str(self.device)}
+        return info | {f"refused {other}": why for other, why in self.refused.items()}
 
-    def _choose(self, fp32: DepthNetwork) -> None:
-        reference, least_s = self._probe()
-        best = (fp32, "fp32")
+    def look(self, kind: Kind) -> None:
+        """From the next frame of this kind on, take what the store has for it; any thread may call this."""
+        built, name = None, self._chosen(kind) if self.asked == "auto" else self.asked
+        self.lacking.discard(kind)
+        try:
+            if name in NAMES:
+                built = self.obtain(name, kind, self.fp32 if self.builds else None)
+            if built is None and name != "eager":
+                self.lacking.add(kind)
+        except (EngineError, OSError) as error:
+            self.refuse(name, str(error))
+        self._built[kind] = built
+
+    def obtain(self, name: str, kind: Kind, fp32: DepthNetwork | None) -> Built | None:
+        """The engine from the store. If it is not there: built and checked against fp32, or None without one."""
+        key, network = self.key(name, kind), fp32 if fp32 is not None and backend(name).PRECISION else self.network
+        entry = store.find(key)
+        if entry is None and fp32 is None:
+            return None
+        if entry is None:
+            log.info("building engine '%s' for %d x %d, which can take minutes", name, kind.width, kind.height)
+            entry = build(key, network, fp32, kind, self.device)
+        return load(entry, network, kind, self.device)
+
+    def key(self, name: str, kind: Kind) -> dict:
+        """What the store knows an engine by, or, of 'auto', the choice of one."""
+        precision = (backend(name).PRECISION or self.precision) if name in NAMES else self._asked_precision
+        return {**self._origin, "engine": name, "precision": precision, **kind._asdict()}
+
+    def refuse(self, name: str, why: str) -> None:
+        self.refused = self.refused | {name: why}  # a new one, as another thread may be reading
+        log.warning("engine '%s' is not taken: %s", name, why)
+
+    def _chosen(self, kind: Kind) -> str:
+        """The engine that was found fastest for this kind of frame; '' where nobody has looked yet."""
+        choice = store.find(self.key("auto", kind))
+        if choice is None:
+            return ""
+        self.refused = self.refused | choice.says["refused"]
+        return choice.says["engine"]
+
+    def _required(self, precision: str) -> str:
+        """The precision that an engine asked for by name has; where it cannot run, eager serves instead."""
+        module = backend(self.asked)
+        if problem := module.problem(self.device):
+            self.refuse(self.asked, problem)
+            self.asked = "eager"
+            return precision
+        if module.PRECISION and precision not in ("auto", module.PRECISION):
+            raise ValueError(f"precision of engine {self.asked} must be auto or {module.PRECISION}, got '{precision}'")
+        return module.PRECISION or precision
+
+    def _fastest(self, fp32: DepthNetwork) -> str:
+        """The precision in which eager torch is fastest and agrees with fp32; found out once, then from the store."""
+        key = {**self._origin, "engine": "eager", "precision": "auto"}
+        if stored := store.find(key):
+            self.refused |= stored.says["refused"]
+            return stored.says["precision"]
+        best, reference = "fp32", hear(eagerly(fp32, self.device), self.config)
+        least_s = reference.frame_s
         # fp16 is slower than fp32 on a CPU without half-precision arithmetic; there bf16 is the one to try.
         for name in ("fp16", "bf16") if self.device.type == "cuda" else ("bf16",):
-            self._use(reduced(fp32, DTYPES[name]), name)
-            output, seconds = self._probe(HOPELESS * least_s)
-            depth, masks = (whole[: len(part)] for whole, part in zip(reference, output, strict=True))
-            slow = f"{seconds * 1e3:.0f} ms a frame, {best[1]} {least_s * 1e3:.0f} ms" if seconds >= least_s else ""
-            error = agreement(output[0], depth) or mask_agreement(output[1], masks) or slow
-            if error:
+            heard = hear(eagerly(reduced(fp32, DTYPES[name]), self.device), self.config, most_s=HOPELESS * least_s)
+            seconds = heard.frame_s
+            slow = f"{seconds * 1e3:.0f} ms a frame, {best} {least_s * 1e3:.0f} ms" if seconds >= least_s else ""
+            if error := disagreement(heard, reference) or slow:
                 self.refused[name] = error
             else:
-                best, least_s = (self.network, name), seconds
-        self._use(*best)
-
-    def _probe(self, most_s: float = math.inf) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-        """Holistic depth of the probe clip, streamed, where it has instances, and the median seconds of a frame.
-
-        It ends at a frame that takes longer than most_s.
-        """
-        images, lens = probe_inputs(self.config)
-        memory, depths, masks, seconds = Memory(), [], [], []
-        for image in images:
-            start = time.perf_counter()
-            says = self(image[None], lens, memory)
-            depths.append(says.holistic.float().cpu().numpy())
-            masks.append(foreground(says.instances).cpu().numpy())
-            seconds.append(time.perf_counter() - start)
-            if seconds[-1] > most_s:
-                break
-        return (np.concatenate(depths), np.concatenate(masks)), float(np.median(seconds[1:] or seconds))
+                best, least_s = name, seconds
+        try:
+            store.put(key, {"precision": best, "refused": dict(self.refused)})
+        except OSError as error:
+            log.info("the choice of %s cannot be kept for the next start: %s", best, error)
+        return best
 
 
 def choose_device(device: str) -> torch.device:
@@ -106,59 +179,3 @@ def choose_device(device: str) -> torch.device:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device '{device}' asked for, but torch {torch.__version__} sees no CUDA; take auto or cpu")
     return torch.device(device)
-
-
-def agreement(output: np.ndarray, reference: np.ndarray) -> str:
-    """'' when output says the same as reference, else how far off it is."""
-    if not np.isfinite(output).all():
-        return "not finite"
-    known = reference > 1e-3
-    ratio = np.maximum(output[known], 1e-6) / reference[known]
-    sigma1 = float((np.maximum(ratio, 1 / ratio) < 1.25).mean())
-    rel = float(np.abs(ratio - 1).mean())
-    return "" if sigma1 >= AGREE_SIGMA1 and rel <= AGREE_REL else f"sigma1 {sigma1:.4f}, REL {rel:.4f} against fp32"
-
-
-def foreground(instances: Instances | None) -> Tensor:
-    """(B, h, w) bool where a query that is likely something has its mask; empty without instances."""
-    if instances is None:
-        return torch.zeros(0, dtype=torch.bool)
-    likely = instances.classes.float().softmax(-1)[..., 0] < 0.5
-    return ((instances.masks > 0) & likely[..., None, None]).any(1)
-
-
-def mask_agreement(output: np.ndarray, reference: np.ndarray) -> str:
-    """'' when both see instances in the same places, else how far off they are."""
-    share = float((output == reference).mean()) if reference.size else 1.0
-    return "" if share >= AGREE_MASKS else f"masks agree on {share:.4f} of the pixels with fp32"
-
-
-def probe_inputs(config: ModelConfig) -> tuple[Tensor, Tensor | None]:
-    """The stored clip cut to a size the network takes, (T, 3, H, W), and its lens planes (1, 3, H, W) or None."""
-    with np.load(PROBE) as stored:
-        color = stored["color"]
-    height, width = (size // config.multiple * config.multiple for size in color.shape[1:3])
-    images = normalise(torch.from_numpy(color[:, :height, :width]))
-    if not config.ours:
-        return images, None
-    intrinsics = Intrinsics.from_fov(width, height, 60.0)
-    return images, torch.from_numpy(lens_planes(intrinsics, config.canonical_focal_px))[None]
-
-
-def fold_norms(network: DepthNetwork) -> DepthNetwork:
-    """Batch norms become part of the convolution before them, in place: the same function, half the layers."""
-    for module in network.modules():
-        if isinstance(module, Residual):
-            for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
-                setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
-                setattr(module, norm, nn.Identity())
-        elif isinstance(module, Downsample):
-            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
-    return network
-
-
-def reduced(network: DepthNetwork, dtype: torch.dtype) -> DepthNetwork:
-    """A copy in half precision; the last layers stay fp32, as depth needs more than eight bits."""
-    half = deepcopy(network).to(dtype)
-    half.head.scratch.output_conv2 = deepcopy(network.head.scratch.output_conv2)
-    return half

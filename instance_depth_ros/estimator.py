@@ -79,7 +79,8 @@ class Estimator:
         if self.settings.weights_kind != "auto" and not network.config.ours:
             kind = self.settings.weights_kind
         self.relative = kind == "relative"
-        self.engine = Engine(network, self.settings.device, self.settings.precision, self.settings.threads)
+        how = self.settings.device, self.settings.precision, self.settings.threads, self.settings.engine
+        self.engine = Engine(network, *how)
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
             from .segmenters import Segmenter  # transformers is optional
@@ -104,17 +105,14 @@ class Estimator:
     @property
     def info(self) -> dict[str, str]:
         """What runs: engine, precision, device, weights, memory rule; and what was refused."""
-        info = {
-            "engine": self.engine.name,
-            "precision": self.engine.precision,
-            "device": str(self.engine.device),
+        return {
             "weights": self.settings.weights,
             "network": self.engine.config.name,
             "kind": "relative" if self.relative else "metric",
             "memory": self.settings.memory,
             "instances": self.instances,
+            **self.engine.info,
         }
-        return info | {f"refused {name}": why for name, why in self.engine.refused.items()}
 
     def warm_up(self, height: int = 480, width: int = 640) -> None:
         """Two frames through everything, so that the first real one is not the slow one."""

@@ -29,10 +29,10 @@ def machine() -> str:
     """Processor, cores that this process may use, GPU, and the versions that decide speed."""
     # torch's version is looked up, not imported, which takes seconds.
     python, torch = f"Python {platform.python_version()}", f"torch {version('torch')}"
-    return ", ".join([_processor(), f"{len(sched_getaffinity(0))} cores", *_gpus(), python, torch])
+    return ", ".join([processor(), f"{len(sched_getaffinity(0))} cores", *_gpus(), python, torch])
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name as Linux knows it; some ARM boards say it nowhere."""
     return _field(Path("/proc/cpuinfo"), "model name") or platform.machine()
 

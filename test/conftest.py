@@ -39,6 +39,14 @@ def lively(config=SMALL, seed: int = 0) -> DepthNetwork:
         return network.eval()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Nothing that the user's cache holds decides a test, and no test leaves anything there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def official_weights(tmp_path_factory) -> Path:
     """video_depth_anything_vits.pth with the values of goldens/fill.py."""

@@ -10,13 +10,11 @@ import torch
 from conftest import SMALL, lively
 from goldens.fill import clip
 
-from instance_depth_ros import config, engine
-from instance_depth_ros.engine import Engine, agreement, fold_norms, mask_agreement, reduced
+from instance_depth_ros import config
 from instance_depth_ros.estimator import Estimator, State
 from instance_depth_ros.frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Frame
 from instance_depth_ros.geometry import Intrinsics, rays
 from instance_depth_ros.model import checkpoint
-from instance_depth_ros.model.memory import Memory
 from instance_depth_ros.model.preprocess import DEVIATION, lens_planes, network_size, normalise, prepare
 from instance_depth_ros.model.presets import PRESETS
 
@@ -273,86 +271,6 @@ def test_one_state_object_holds_a_stream(estimator):
     again, fresh = estimator.step(frame(), State())
     assert_same(first, again)
     assert fresh.memory.frames == state.memory.frames == 1
-
-
-# the engine
-
-
-def inputs(seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(2, 4, 1, 3, 64, 96, generator=generator)
-
-
-@torch.inference_mode()
-def run(network, dtype=torch.float32):
-    memory = Memory()
-    return torch.cat(
-        [network(image.to(dtype), lens.to(dtype), memory)[0] for image, lens in zip(*inputs(), strict=True)]
-    )
-
-
-def test_folded_norms_are_the_same_function():
-    network = lively()
-    before = run(network)
-    folded = fold_norms(network)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    torch.testing.assert_close(run(folded), before, rtol=1e-4, atol=1e-4)
-
-
-def test_reduced_keeps_the_weights_and_the_last_layers_whole():
-    network = fold_norms(lively())
-    half = reduced(network, torch.bfloat16)
-    for (key, value), (other, copy) in zip(network.state_dict().items(), half.state_dict().items(), strict=True):
-        assert key == other
-        last = key.startswith("head.scratch.output_conv2")
-        assert torch.equal(copy, value if last else value.bfloat16()), key
-    assert (run(half, torch.bfloat16) / run(network)).log().abs().mean() < 0.05
-
-
-def test_engine_leaves_the_given_network_as_it_was():
-    network = lively().train()
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    Engine(network, "cpu", "bf16")
-    assert network.training and network.pretrained.stem[1].training
-    for key, value in network.state_dict().items():
-        assert torch.equal(value, before[key]), key
-
-
-def test_auto_takes_no_precision_that_disagrees(monkeypatch):
-    honest = Engine(lively(), "cpu", "auto")
-    monkeypatch.setattr(engine, "AGREE_REL", 0.0)
-    strict = Engine(lively(), "cpu", "auto")
-    assert strict.precision == "fp32" and strict.dtype == torch.float32 and strict.network.config == SMALL
-    assert "REL" in strict.refused["bf16"]
-    assert honest.precision in ("fp32", "bf16")
-    monkeypatch.undo()
-    assert agreement(np.full(9, 2.0), np.full(9, 2.01)) == ""
-    assert agreement(np.full(9, np.nan), np.full(9, 2.0)) == "not finite"
-    assert "sigma1 0.0000" in agreement(np.full(9, 1.0), np.full(9, 2.0))
-    assert mask_agreement(np.ones(9, bool), np.ones(9, bool)) == mask_agreement(np.ones(0), np.ones(0)) == ""
-    assert "0.8000 of the pixels" in mask_agreement(np.arange(10) < 8, np.ones(10, bool))
-
-
-def test_auto_takes_the_faster_of_those_that_agree(monkeypatch):
-    seen = np.full(9, 2.0), np.ones(9, bool)
-    measured = iter([(seen, 0.02), (seen, 0.01), (seen, 0.01), (seen, 0.02)])
-    monkeypatch.setattr(Engine, "_probe", lambda self, most_s=None: next(measured))
-    faster, slower = (Engine(lively(), "cpu", "auto") for _ in range(2))
-    assert (faster.precision, faster.dtype) == ("bf16", torch.bfloat16)
-    assert (slower.precision, slower.dtype) == ("fp32", torch.float32)
-    assert slower.refused == {"bf16": "20 ms a frame, fp32 10 ms"}
-    memory = Memory()
-    with torch.inference_mode():
-        image, lens = inputs()[:, 0]
-        depth = faster(image, lens, memory).depth
-    assert depth.dtype == torch.float32 and memory.keys[0].dtype == torch.bfloat16
-
-
-def test_a_device_that_is_not_there_is_named():
-    if torch.cuda.is_available():
-        pytest.skip("there is CUDA")
-    with pytest.raises(ValueError, match="'cuda:1'.*no CUDA.*auto or cpu"):
-        Engine(lively(), "cuda:1")
 
 
 # the shipped weights

@@ -233,7 +233,7 @@ def test_a_published_dataset_is_judged_by_its_protocol(tmp_path, monkeypatch, ca
         return replace(estimate, depth_m=estimate.depth_m * 1.5)
 
     teller = Teller(clip, half_as_far_again)
-    teller.relative, teller.engine = False, SimpleNamespace(precision="fp32")
+    teller.relative, teller.engine = False, SimpleNamespace(info={"engine": "eager", "precision": "fp32"})
     # colours come from JPEG: the frame's number is that of its stamp
     teller.index = lambda frame: round(frame.stamp_ns / 1e8)
     monkeypatch.setattr(evaluate, "Estimator", lambda settings: teller)

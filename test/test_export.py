@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from instance_depth_ros.engine import fold_norms
+from instance_depth_ros.model.folded import fold_norms
 from instance_depth_ros.model.frame_graph import FrameGraph
 from instance_depth_ros.model.memory import Memory
 from instance_depth_ros.model.network import DepthNetwork
@@ -53,10 +53,11 @@ def test_the_graph_is_the_network_at_every_place_of_the_ring():
     with torch.inference_mode():
         for index, picture in enumerate(pictures):
             if index:
-                seen, keys, values = graph(picture, lens, memory.keys, memory.values, memory.slots())
+                seen = graph.outputs(graph(*graph.inputs(picture, lens, memory)))
                 expected = network(picture, lens, memory.clone())
-                torch.testing.assert_close(seen.depth, expected.depth)
-                torch.testing.assert_close(seen.instances.masks, expected.instances.masks)
-                memory.push(keys, values)
+                torch.testing.assert_close(seen.prediction.depth, expected.depth)
+                torch.testing.assert_close(seen.prediction.holistic, expected.holistic)
+                torch.testing.assert_close(seen.prediction.instances.masks, expected.instances.masks)
+                memory.push(seen.keys, seen.values)
             else:
                 network(picture, lens, memory)

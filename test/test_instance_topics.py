@@ -1,6 +1,7 @@
 """Instances on a real graph: every topic of a frame, field by field, as the estimator gave them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ class Told:
     def __init__(self, settings):
         self.frames, self.states = [], []
         self.info = {"engine": "told", "instances": settings.instances}
+        self.engine = SimpleNamespace(lacking=set())
 
     def warm_up(self, height, width):
         pass

@@ -74,6 +74,16 @@ def test_silence_after_a_first_image_asks_for_reliable(listening):
     until(lambda: listener._qos.reliability == ReliabilityPolicy.RELIABLE)
 
 
+def test_a_subscription_that_has_gone_deaf_is_made_anew(listening):
+    arrived = []
+    listener, publisher, until = listening(arrived.append, silence_s=lambda: 0.2, reliability="best_effort")
+    listener._node.destroy_subscription(listener._subscription)
+    until(lambda: not publisher.get_subscription_count())
+    until(publisher.get_subscription_count)
+    publisher.publish(image(picture(0), 0))
+    until(lambda: arrived)
+
+
 def test_best_effort_that_the_user_asked_for_stays(listening):
     listener, *_ = listening(lambda message: None, reliability="best_effort")
     listener._ask_for_reliable()

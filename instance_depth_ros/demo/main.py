@@ -39,7 +39,8 @@ def main(args: Namespace) -> int:
         old.unlink(missing_ok=True)
     settings = choose_camera(dict(args.settings), args.clip)
     viewer = choose_viewer(settings, out)
-    supervisor = Supervisor(graph.nodes(settings, viewer=viewer), logs=out)
+    # a demo ends before an engine would be built, and its figures would suffer
+    supervisor = Supervisor(graph.nodes({"engine_build": False} | settings, viewer=viewer), logs=out)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.stop)
     with Observer(live_errors if settings["camera"] == "simulated" else None) as observer:

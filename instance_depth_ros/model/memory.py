@@ -77,6 +77,12 @@ class Memory:
         yield from zip(self.keys, self.waiting_keys, keys, strict=True)
         yield from zip(self.values, self.waiting_values, values, strict=True)
 
+    def cast(self, dtype: torch.dtype) -> None:
+        """Go on in another precision: arrays are made anew, once."""
+        if self.keys and self.keys[0].dtype != dtype:
+            for arrays in (self.keys, self.values, self.waiting_keys, self.waiting_values):
+                arrays[:] = [array.to(dtype) for array in arrays]
+
     def reset(self) -> None:
         """Forget; the arrays stay."""
         self.frames = 0

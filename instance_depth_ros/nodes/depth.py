@@ -14,6 +14,7 @@ from std_srvs.srv import Trigger
 
 from .. import process
 from . import spin
+from .building import Builder
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
 from .inputs import CameraInput, TopicInput
 from .parameters import Parameters
@@ -55,7 +56,7 @@ class DepthNode(LifecycleNode):
     def __init__(self, **node_args):
         super().__init__("depth", **node_args)
         self.ended, self.status = threading.Event(), 0
-        self._estimator = self._topics = self._input = self._worker = self._poses = None
+        self._estimator = self._builder = self._topics = self._input = self._worker = self._poses = None
         self._state, self._used_intrinsics, self._memory_mb = None, None, 0.0
         self._found = {"instances": 0, "tracks": 0}
         self._label, self._resets, self._last_reset = "unconfigured", 0, ""
@@ -91,10 +92,11 @@ class DepthNode(LifecycleNode):
                 f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
                 "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric"
             )
+        builder = Builder(estimator.engine, self.settings, self.get_logger().info)
         estimator.warm_up(self.settings.height, self.settings.width)
         process.settle()
         self._topics = DepthTopics(self, self.settings)
-        self._estimator = estimator
+        self._estimator, self._builder = estimator, builder
         self._label = "inactive"
 
     @transition
@@ -119,7 +121,7 @@ class DepthNode(LifecycleNode):
     def on_cleanup(self):
         self._topics.close()
         self._renew()
-        self._estimator = self._topics = None
+        self._estimator = self._builder = self._topics = None
         self._label = "unconfigured"
         process.unsettle()
 
@@ -141,6 +143,8 @@ class DepthNode(LifecycleNode):
             self._worker.stop()
         if self._poses:
             self._poses.close()
+        if self._builder:
+            self._builder.close()
         self._input = self._worker = self._poses = None
 
     def _on_camera_end(self, failed: bool) -> None:
@@ -183,6 +187,7 @@ class DepthNode(LifecycleNode):
         self._topics.publish_info(estimate)
         now_ns = self.get_clock().now().nanoseconds
         self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, now_ns, stages))
+        self._builder.look(frame.size)
 
     def _estimate(self, frame):
         asked = self._reset_asked.is_set()
@@ -216,7 +221,8 @@ class DepthNode(LifecycleNode):
         if self._estimator:
             info = self._estimator.info
             values.update(info, instance_source=info["instances"], memory_mb=self._memory_mb, **self._found)
-        return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "estimating", values
+        doing = (self._builder and self._builder.message) or "estimating"
+        return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or doing, values
 
     def _scale(self) -> str:
         lens = self._used_intrinsics

@@ -18,6 +18,7 @@ BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABL
 LOSSY_LOOKS, LOSSY_SHARE = 2, 0.1
 FEW = 10  # silence after so few images: a stream that never got going
 LOOK_S = 0.25
+RENEWAL = 3  # a silence of so many times silence_s, and again as long: the subscription is made anew
 
 
 class Listener:
@@ -38,6 +39,7 @@ class Listener:
         self._arrived = self._missed = self._lossy_looks = 0
         self._seen = (0, 0)  # arrived and missed by the last look
         self._last_s, self._silent, self._refused = time.monotonic(), False, ""
+        self._subscribed_s = self._last_s
         # qos_overrides.<topic>.subscription.* parameters let a user decide.
         options = QoSOverridingOptions.with_default_policies()
         # Overrides are written into the profile.
@@ -52,6 +54,7 @@ class Listener:
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self, **options):
+        self._subscribed_s = time.monotonic()
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos)
         return self._node.create_subscription(
             self._kind, self.topic, self._receive, self._qos, event_callbacks=events, **options
@@ -85,6 +88,9 @@ class Listener:
         # Silence after a gap, or where there never was a stream, is loss too: almost all of it.
         if self._loses_many() or (silent and (self._lossy_looks or self._arrived < FEW)):
             self._ask_for_reliable()
+        if silent and time.monotonic() - self._subscribed_s > RENEWAL * silence_s:
+            # Rarely a publisher and a new subscription do not find each other, or a driver's restart is missed.
+            self._subscribe_anew()
 
     def _loses_many(self) -> bool:
         arrived, missed = self._arrived - self._seen[0], self._missed - self._seen[1]
@@ -103,9 +109,12 @@ class Listener:
             f"images on {self.topic} do not arrive ({self._missed} lost, {self._arrived} came): asking for reliable "
             "delivery; faster is a shared-memory profile for the publisher too (config/fastdds.xml)"
         )
-        self._node.destroy_subscription(self._subscription)
         self._qos.reliability, self._lossy_looks = RELIABLE, 0
-        # The gaps stay: what is sent between the two subscriptions is missed as well.
+        self._subscribe_anew()
+
+    def _subscribe_anew(self) -> None:
+        """The gaps stay: what is sent between the two subscriptions is missed as well."""
+        self._node.destroy_subscription(self._subscription)
         self._subscription = self._subscribe()
 
     def _why_silent(self, silence_s: float) -> str:

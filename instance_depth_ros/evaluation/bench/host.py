@@ -117,6 +117,7 @@ def graph_rows(settings: dict, size: str, observer: type) -> Iterator[dict]:
     fps = min(GRAPH_FPS, 1e3 * BUSY / float(np.median(estimated)))
     with tempfile.TemporaryDirectory() as folder:
         camera = filmed(Path(folder) / "pictures", size) | {"fps": fps, "frames": GRAPH_FRAMES}
+        camera["engine_build"] = False  # nothing is built beside what is measured
         supervisor = Supervisor(graph.nodes(settings | camera), logs=Path(folder))
         with observer() as watching:
             status = supervisor.run()

@@ -153,4 +153,4 @@ def stream_row(name: str, size: str, settings: dict) -> Iterator[dict]:
     except (ImportError, RuntimeError, ValueError, OSError) as error:  # an engine that is not installed, or too large
         yield no_row(name, error)
         return
-    yield row(name, times["estimator"], engine=estimator.engine.name, precision=estimator.engine.precision)
+    yield row(name, times["estimator"], **{key: estimator.engine.info[key] for key in ("engine", "precision")})

@@ -73,7 +73,7 @@ def compared(settings: dict, checkout: Path, name: str, ours: dict[str, str]) ->
         yield row(name, times[name], 1.0)
         for row_name in ours:
             engine = runs[row_name].estimator.engine
-            ran = {"engine": engine.name, "precision": engine.precision, "relative_error": errors[row_name]}
+            ran = {key: engine.info[key] for key in ("engine", "precision")} | {"relative_error": errors[row_name]}
             yield row(row_name, times[row_name], np.median(times[name]) / np.median(times[row_name]), **ran)
 
 

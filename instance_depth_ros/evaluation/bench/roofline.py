@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ... import config
-from ...engine import DTYPES, HOPELESS
+from ...engine import HOPELESS
+from ...engines.built import DTYPES
 from ...estimator import Estimator
 from ...process import use_threads
 from .timing import Job, no_row, repeated, row

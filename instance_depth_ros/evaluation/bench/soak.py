@@ -44,7 +44,7 @@ def of_graph(settings: dict, seconds: float, observer: type) -> dict:
     """A camera node and a depth node as `instance-depth run` starts them, with someone who listens."""
     with tempfile.TemporaryDirectory() as folder:
         camera = filmed(Path(folder) / "pictures", SIZE)
-        camera |= {"fps": CAMERA_FPS, "frames": max(1, round(seconds * CAMERA_FPS))}
+        camera |= {"fps": CAMERA_FPS, "frames": max(1, round(seconds * CAMERA_FPS)), "engine_build": False}
         supervisor, memory = Supervisor(graph.nodes(settings | camera), logs=Path(folder)), {}
 
         def note(node: str, figures: dict) -> None:

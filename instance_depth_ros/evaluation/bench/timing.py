@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ...engine import PROBE
+from ...engines.probe import PROBE
 from ...estimator import Estimator
 from ...frame import Frame
 from ...geometry import Intrinsics

@@ -1,0 +1,33 @@
+"""torch's own compiler, ahead of time (AOTInductor): a shared library with the weights frozen into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..model.frame_graph import FrameGraph
+
+PRECISION = ""
+FILE = "graph.pt2"
+FIRST = (2, 6)
+
+
+def problem(device: torch.device) -> str:
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < FIRST:
+        return f"needs torch 2.6 or later, this is {torch.__version__}; pip install 'torch>=2.6'"
+    return ""
+
+
+def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
+    """Needs a C++ compiler; takes minutes."""
+    program = torch.export.export(graph, inputs, strict=False)
+    # frozen, weights are laid out for the processor once and not at each frame
+    options = {"freezing": True}
+    torch._inductor.aoti_compile_and_package(program, package_path=str(folder / FILE), inductor_configs=options)
+
+
+def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
+    return torch._inductor.aoti_load_package(str(folder / FILE))
