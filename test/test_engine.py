@@ -214,7 +214,8 @@ def test_an_engine_that_fails_in_a_stream_hands_over_to_eager_torch_in_the_same_
     monkeypatch.setattr(compiled, "failing", True)
     whole = torch.cat([before, *(built(*inputs()[:, index], memory).depth for index in (2, 3))])
     torch.testing.assert_close(whole, stream(Engine(lively(), "cpu", "fp32", 1, "eager")))
-    assert built.info["engine"] == "eager" and "failed in a stream: RuntimeError: device lost" in built.refused["compiled"]
+    assert built.info["engine"] == "eager"
+    assert "failed in a stream: RuntimeError: device lost" in built.refused["compiled"]
 
 
 def test_a_file_that_the_runtime_refuses_is_said_and_eager_serves(monkeypatch):
