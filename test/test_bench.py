@@ -14,7 +14,7 @@ from instance_depth_ros.evaluation.bench import data, network, official, rooflin
 from instance_depth_ros.evaluation.bench import main as bench
 
 THEIRS = "official_small_252x448"
-SMALL = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1}
+SMALL = {"weights": "random:tiny", "engine": "eager", "network_short_side": 64, "precision": "fp32", "threads": 1}
 TINY = ["--weights", "random:tiny", "--threads", "1"]
 
 
@@ -67,10 +67,10 @@ def test_every_engine_of_the_settings_has_its_rows_and_one_that_fails_says_why(m
     assert {"stream_small_252x448_fp32", "stream_small_252x448_auto", "stream_small_518x518_steam_fp32"} < set(names)
     assert len(names) == len(set(names)) == 2 * (1 + 2 + 2)
 
-    def absent(settings):
+    def absent(settings, *sizes):
         raise ImportError("no steam here: pip install steam\nat line 1")
 
-    monkeypatch.setattr(network, "Estimator", absent)
+    monkeypatch.setattr(network, "ready", absent)
     settings = {"device": "cpu", "precision": "fp32", "threads": 1}
     (row,) = network.stream_row("stream_small_252x448_steam_fp32", "252x448", settings)
     assert row["ms_p50"] is None and row["why"] == "no steam here: pip install steam"

@@ -10,6 +10,8 @@ import torch
 from ..engine import Engine
 from ..model.memory import Memory
 from ..model.network import DepthNetwork
+from ..model.preprocess import network_size
+from ..model.presets import ModelConfig
 from . import NAMES, backend, store
 from .built import EngineError, Kind, eagerly
 from .probe import disagreement, hear, probe_inputs
@@ -17,6 +19,12 @@ from .probe import disagreement, hear, probe_inputs
 log = logging.getLogger(__name__)
 ROUNDS = 20
 WARM_UP = 3
+
+
+def kind_of(network: ModelConfig, settings, height: int, width: int) -> Kind:
+    """Of the frames of a camera of so many pixels, with the depth node's settings."""
+    size = network_size(height, width, network, settings.network_short_side)
+    return Kind(*size, settings.instances == "network" and network.queries > 0)
 
 
 def choose(network: DepthNetwork, settings, kind: Kind) -> store.Entry:

@@ -17,9 +17,8 @@ def _build(args: Namespace) -> int:
     # Here and not above: torch takes seconds.
     from ..engine import Engine
     from ..model import checkpoint
-    from ..model.preprocess import network_size
-    from .built import EngineError, Kind
-    from .choice import choose
+    from .built import EngineError
+    from .choice import choose, kind_of
 
     settings = config.make("depth", **args.settings)
     if settings.engine == "eager":
@@ -27,8 +26,7 @@ def _build(args: Namespace) -> int:
     if settings.instances in ("hf", "topic"):
         raise ValueError(f"instances '{settings.instances}' come from elsewhere, which only eager torch can take")
     network, _ = checkpoint.load(settings.weights)
-    size = network_size(settings.height, settings.width, network.config, settings.network_short_side)
-    kind = Kind(*size, settings.instances == "network" and network.config.queries > 0)
+    kind = kind_of(network.config, settings, settings.height, settings.width)
     if settings.engine == "auto":
         entry = choose(network, settings, kind)
         for name, ms in sorted(entry.says["ms"].items(), key=lambda item: item[1]):

@@ -23,7 +23,7 @@ from ...process import use_threads
 from ..boundaries import boundary_f1
 from ..stream import moments
 from .roofline import EMULATED, emulated, precisions
-from .timing import SIZES, Job, Stream, no_row, repeated, row, stage_times, timed
+from .timing import SIZES, Job, Stream, no_row, ran, ready, repeated, row, stage_times, timed
 
 STAGES = ("preprocess", "network", "instances", "steady", "track", "upsample", "finish")
 # The network's size -> height and width of the picture, and the short side asked for; of ours both sides are rounded.
@@ -79,11 +79,11 @@ def all_cores(settings: dict) -> int:
 
 def estimator_rows(settings: dict, name: str) -> Iterator[dict]:
     """The whole estimator as it runs by default, and its stages."""
-    estimator = Estimator(config.make("depth", **settings))
+    estimator = ready(settings, *SIZES.values())
     for size in SIZES:
         times = stage_times(estimator, *SIZES[size])
         more = {"boundary_f1": boundary_of(estimator)} if size == "480p" else {}
-        yield row(f"estimator_{name}_{size}", times["estimator"], **more)
+        yield row(f"estimator_{name}_{size}", times["estimator"], **ran(estimator), **more)
         yield from (row(f"{stage}_{size}", times[stage]) for stage in STAGES)
 
 
@@ -148,9 +148,9 @@ def stream_row(name: str, size: str, settings: dict) -> Iterator[dict]:
         yield no_row(name, EMULATED)
         return
     try:
-        estimator = Estimator(config.make("depth", **settings | {"network_short_side": short_side}))
+        estimator = ready(settings | {"network_short_side": short_side}, (height, width))
         times = stage_times(estimator, height, width)
     except (ImportError, RuntimeError, ValueError, OSError) as error:  # an engine that is not installed, or too large
         yield no_row(name, error)
         return
-    yield row(name, times["estimator"], **{key: estimator.engine.info[key] for key in ("engine", "precision")})
+    yield row(name, times["estimator"], **ran(estimator))

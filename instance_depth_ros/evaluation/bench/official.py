@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import config
 from ...estimator import Estimator
 from ...frame import Frame
 from .network import STREAMS, all_cores, devices
-from .timing import FRAME_NS, RUNS, SLOW_MS, SLOW_RUNS, WARM_UP, Job, no_row, probe_clip, row
+from .timing import FRAME_NS, RUNS, SLOW_MS, SLOW_RUNS, WARM_UP, Job, no_row, probe_clip, ran, ready, row
 
 MODULE = "video_depth_anything.video_depth_stream"
 REPOSITORY = "https://github.com/DepthAnything/Video-Depth-Anything"
@@ -66,15 +65,15 @@ def compared(settings: dict, checkout: Path, name: str, ours: dict[str, str]) ->
         given |= {"instances": "none", "memory": "vda", "cut_threshold": 1.0, "threads": all_cores(settings)}
         runs = {name: partial(_official, official, short_side, device, plain)}
         for row_name, precision in ours.items():
-            runs[row_name] = Ours(Estimator(config.make("depth", **given | {"precision": precision})))
+            engine = "auto" if precision == "auto" else "eager"
+            runs[row_name] = Ours(ready(given | {"precision": precision, "engine": engine}, (height, width)))
         times, errors = _interleaved(runs, probe_clip(height, width), name)
         if plain and (error := errors[f"stream_small_{COMPARED[device]}_fp32"]) > LIMIT:
             raise RuntimeError(f"in fp32 the official output and ours differ by {error:.2g} of it, limit {LIMIT}")
         yield row(name, times[name], 1.0)
         for row_name in ours:
-            engine = runs[row_name].estimator.engine
-            ran = {key: engine.info[key] for key in ("engine", "precision")} | {"relative_error": errors[row_name]}
-            yield row(row_name, times[row_name], np.median(times[name]) / np.median(times[row_name]), **ran)
+            more = ran(runs[row_name].estimator) | {"relative_error": errors[row_name]}
+            yield row(row_name, times[row_name], np.median(times[name]) / np.median(times[row_name]), **more)
 
 
 @contextmanager

@@ -11,10 +11,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ... import config
+from ...engines import store
+from ...engines.choice import choose, kind_of
 from ...engines.probe import PROBE
 from ...estimator import Estimator
 from ...frame import Frame
 from ...geometry import Intrinsics
+from ...model import checkpoint
 
 SIZES = {"480p": (480, 640), "720p": (720, 1280)}
 WARM_UP, RUNS = 5, 50
@@ -66,6 +70,23 @@ def repeated(work: Callable[[], float | object]) -> list[float]:
     for _ in range(0 if slow else WARM_UP - 2):
         work()
     return [timed(work) for _ in range(SLOW_RUNS if slow else RUNS)]
+
+
+def ready(settings: dict, *sizes: tuple[int, int]) -> Estimator:
+    """Once `engine: auto` knows what is fastest here for pictures of these sizes, (height, width)."""
+    given = config.make("depth", **settings)
+    estimator = Estimator(given)
+    for size in sizes if given.engine == "auto" else ():
+        kind = kind_of(estimator.engine.config, given, *size)
+        if store.find(estimator.engine.key("auto", kind)) is None:
+            print(f"building engines for {given.weights}, {kind.width} x {kind.height}: minutes, once", flush=True)
+            choose(checkpoint.load(given.weights)[0], given, kind)
+    return estimator
+
+
+def ran(estimator: Estimator) -> dict[str, str]:
+    """What its last frames ran in."""
+    return {key: estimator.engine.info[key] for key in ("engine", "precision")}
 
 
 class Stream:
