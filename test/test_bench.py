@@ -91,6 +91,15 @@ def test_the_estimator_is_told_whole_and_by_stage():
     assert boundary_f1 is None or 0 <= boundary_f1 <= 1
 
 
+def test_growth_is_what_the_process_grew_by_after_it_had_warmed_up(monkeypatch):
+    readings = iter((500.0, 500.26))
+    monkeypatch.setattr(network, "rss_mb", lambda: next(readings))
+    monkeypatch.setattr(network, "GROWTH_FRAMES", 3)
+    monkeypatch.setattr(network, "GROWTH_WARM_UP", 1)
+    (row,) = network.growth_row(SMALL)
+    assert (row["name"], row["growth_mb"]) == ("growth_10000", 0.3) and row["ms_p50"] > 0
+
+
 def test_cameras_are_paid_for_one_by_one(monkeypatch):
     monkeypatch.setattr(network, "CAMERAS", (1, 2))
     one, two = network.camera_rows(SMALL)

@@ -19,7 +19,7 @@ from ...datasets.clips import open_split
 from ...engine import choose_device
 from ...estimator import Estimator
 from ...model import checkpoint
-from ...process import use_threads
+from ...process import rss_mb, settle, unsettle, use_threads
 from ..boundaries import boundary_f1
 from ..stream import moments
 from .roofline import EMULATED, emulated, precisions
@@ -31,6 +31,7 @@ STREAMS = {"252x448": (720, 1280, 252), "518x518": (720, 720, 518)}
 UNNAMED = {"auto": "", "eager": ""}  # engines that names of rows leave out
 CAMERAS = (1, 2, 4)
 F1_FRAMES = 20
+GROWTH_FRAMES, GROWTH_WARM_UP = 10_000, 2_000
 
 
 def jobs(settings: dict) -> Iterator[Job]:
@@ -43,6 +44,7 @@ def jobs(settings: dict) -> Iterator[Job]:
         yield Job(names, partial(precision_rows, names, settings | {"precision": precision}))
     yield Job((f"estimator_{tiny}_480p_loose",), partial(loose_row, f"estimator_{tiny}_480p_loose", settings))
     yield Job(tuple(f"cameras_{count}_480p" for count in CAMERAS), partial(camera_rows, settings))
+    yield Job(("growth_10000",), partial(growth_row, settings))
     yield from stream_jobs(settings, tiny)
     yield from stream_jobs(settings | {"weights": "random:small"}, "small")
 
@@ -139,6 +141,20 @@ def camera_rows(settings: dict) -> Iterator[dict]:
     for count in CAMERAS:
         whole = times[count][-runs:]
         yield row(f"cameras_{count}_480p", whole, (np.median(whole) / first - 1) / (count - 1) if count > 1 else 1.0)
+
+
+def growth_row(settings: dict) -> Iterator[dict]:
+    """Small frames one after the other, and by how many MB the process grew over the last GROWTH_FRAMES."""
+    estimator = Estimator(config.make("depth", **settings | {"network_short_side": 64, "engine": "eager"}))
+    stream, times = Stream(estimator, 120, 160), []
+    for index in range(GROWTH_WARM_UP + GROWTH_FRAMES):
+        if index == GROWTH_WARM_UP:
+            settle()
+            before_mb = rss_mb()
+        times.append(timed(stream.step))
+        stream.stages.clear()
+    unsettle()
+    yield row("growth_10000", times[GROWTH_WARM_UP:], growth_mb=round(rss_mb() - before_mb, 1))
 
 
 def stream_row(name: str, size: str, settings: dict) -> Iterator[dict]:
