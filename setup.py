@@ -43,7 +43,10 @@ setup(
         # and `pip install --no-deps trackeval`, which asks for a second OpenCV and uses none
         "evaluation": ["pycocotools", "tabulate"],
         "training": ["tensorboard"],
-        "test": ["pytest", "ruff", "websockets", "transformers>=5.9", "h5py", "pycocotools", "tabulate", "tensorboard"],
+        "test": [
+            *("pytest", "pytest-xdist", "ruff", "websockets", "transformers>=5.9", "h5py"),
+            *("pycocotools", "tabulate", "tensorboard"),
+        ],
     },
     entry_points={
         "console_scripts": [
