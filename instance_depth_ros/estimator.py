@@ -20,7 +20,6 @@ from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
 from .geometry import Intrinsics, valid
-from .model import checkpoint
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
@@ -73,14 +72,10 @@ class Estimator:
     are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
     """
 
-    def __init__(self, settings: SimpleNamespace | None = None):
+    def __init__(self, settings: SimpleNamespace | None = None, engine: Engine | None = None):
         self.settings = settings or config.make("depth")
-        network, kind = checkpoint.load(self.settings.weights)
-        if self.settings.weights_kind != "auto" and not network.config.ours:
-            kind = self.settings.weights_kind
-        self.relative = kind == "relative"
-        how = self.settings.device, self.settings.precision, self.settings.threads, self.settings.engine
-        self.engine = Engine(network, *how)
+        self.engine = engine or Engine.of(self.settings)
+        self.relative = self.engine.relative
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
             from .segmenters import Segmenter  # transformers is optional
