@@ -41,7 +41,7 @@ def test_configure_refuses_unusable_weights_with_the_way_out(wrong, said):
 
 @pytest.mark.parametrize("missing, said", [(True, "pip install torch"), (False, "KeyError('libcudnn')")])
 def test_whatever_stops_a_transition_is_said(monkeypatch, missing, said):
-    def broken(*given):
+    def broken(settings):
         raise KeyError("libcudnn")
 
     if missing:

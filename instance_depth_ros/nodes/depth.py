@@ -92,12 +92,7 @@ class DepthNode(LifecycleNode):
         # Here and not above: torch takes seconds, and the node should be seen by then.
         from ..estimator import Estimator
 
-        engine = None
-        if self._engines is not None:
-            from ..sharing import shared
-
-            engine = shared(self.settings, self._engines)
-        estimator = Estimator(self.settings, engine)
+        estimator = Estimator(self.settings, **self._shared_engine())
         if estimator.relative:
             raise ValueError(
                 f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
@@ -141,6 +136,14 @@ class DepthNode(LifecycleNode):
         self._stop_streaming()
         self._label = "finalized"
         self._diagnostics.publish()
+
+    def _shared_engine(self) -> dict:
+        """An Estimator's engine, where nodes share one; else it makes its own."""
+        if self._engines is None:
+            return {}
+        from ..sharing import shared
+
+        return {"engine": shared(self.settings, self._engines)}
 
     def _open_input(self):
         if self.settings.camera == "topic":
