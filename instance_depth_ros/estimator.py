@@ -68,6 +68,7 @@ class Estimator:
     """Frames in, estimates out: the same for the node, the benchmark, the evaluation and ten lines of Python.
 
     settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
+    engine: one that estimators of several threads share (sharing.py); None: its own.
     relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
     are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
     """
