@@ -8,7 +8,7 @@ import sys
 import traceback
 from importlib import import_module
 
-from . import config
+from . import config, graph
 
 LEFT_OUT = ("amodal", "flow", "truth", "ground")
 
@@ -99,6 +99,7 @@ class _Collect(argparse.Action):
 
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", help="moves all topics and nodes under this name")
+    parser.add_argument("--cameras", default="", metavar="NAME,NAME", help=graph.CAMERAS)
     parser.add_argument("--viewer", action="store_true", help="also start the viewer")
     parser.add_argument("--params", action="append", default=[], metavar="YAML", help="ROS parameter file; repeatable")
     add_settings(parser, config.BY_NAME)

@@ -122,6 +122,8 @@ SETTINGS = (
     Setting("instance_weights", "Roboflow/rf-detr-seg-medium",
             "instances: hf: a Hugging Face model by name, or its folder; the default is Apache-2.0, code and weights",
             ("depth",)),
+    Setting("batch_wait_ms", 5.0, "of several cameras in one process: a frame waits at most so long for those of the "
+            "others, to go through the network together", ("depth",), unit="ms", bounds=(0.0, 100.0)),
     # the depth node
     Setting("cloud_stride", 2, "every n-th pixel becomes a point", ("depth",), unit="px", bounds=(1, 32), live=True),
     Setting("cloud_step_ratio", 0.1, "points on depth steps larger than this share are left out", ("depth",),

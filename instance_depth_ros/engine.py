@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from .engines import NAMES, backend, store
 from .engines.built import DTYPES, Built, EngineError, Kind, build, eagerly, line, load
 from .engines.probe import disagreement, hear
+from .model import checkpoint
 from .model.folded import fold_norms, reduced
 from .model.memory import Memory
 from .model.network import DepthNetwork, Prediction
@@ -28,7 +30,7 @@ class Engine:
     pictures without memory, several at once and masks from elsewhere run in eager torch, whatever the engine.
 
     precision 'auto' takes the fastest in eager torch that agrees with fp32 on the probe clip; onnx is fp32 and tensorrt
-    fp16. `refused` says what was not taken, and why or how far off it was.
+    fp16. `refused` says what was not taken, and why or how far off it was. relative: whether its depth is disparity.
 
     An engine that is asked for by name is built in the call that first needs it, unless `builds` is False: then eager
     serves, `lacking` says what for, and look() takes it once it has been built elsewhere.
@@ -45,6 +47,7 @@ class Engine:
         self.device = choose_device(device)
         use_threads(threads)
         self.config, self.asked, self._asked_precision = network.config, engine, precision
+        self.relative = False
         self.refused: dict[str, str] = {}
         self.builds, self.lacking = True, set[Kind]()
         self._built: dict[Kind, Built | None] = {}
@@ -61,6 +64,16 @@ class Engine:
         self.network = folded if precision == "fp32" else reduced(folded, self.dtype)
         self.fp32 = folded if self.asked in NAMES else None  # what is built is made from it or compared with it
 
+    @classmethod
+    def of(cls, settings: SimpleNamespace, **more) -> Engine:
+        """The engine of a depth node's settings, its weights loaded; more: other arguments."""
+        network, kind = checkpoint.load(settings.weights)
+        if settings.weights_kind != "auto" and not network.config.ours:
+            kind = settings.weights_kind
+        engine = cls(network, settings.device, settings.precision, settings.threads, settings.engine, **more)
+        engine.relative = kind == "relative"
+        return engine
+
     @torch.inference_mode()
     def __call__(
         self,
@@ -73,21 +86,48 @@ class Engine:
         """As DepthNetwork.forward(), which says what all of them are; image, lens and what comes back are fp32."""
         lens = None if lens is None else lens.to(self.device)  # fp32: it scales metres
         streaming = memory is not None and memory.frames > 0
-        if streaming and masks is None and len(image) == 1 and self.asked != "eager":
-            kind = Kind(*image.shape[-2:], instances and self.config.queries > 0)
-            if kind not in self._built:
-                self.look(kind)
-            self._running = self._built[kind]
-            if self._running:
-                try:
-                    return self._running(image.to(self.device), lens, memory)
-                except Exception as error:  # a library's own; the memory is as it was, so eager can go on from it
-                    self.refuse(self._running.name, f"failed in a stream: {line(error)}")
-                    self._running = self._built[kind] = None
+        if streaming and masks is None and len(image) == 1 and self._ahead_of_time(image, instances):
+            try:
+                return self._running(image.to(self.device), lens, memory)
+            except Exception as error:  # a library's own; the memory is as it was, so eager can go on from it
+                self.refuse(self._running.name, f"failed in a stream: {line(error)}")
+                self._running = self._built[self._kind(image, instances)] = None
         if streaming:
             memory.cast(self.dtype)
-        image = image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.network(image, lens, memory, masks, instances)
+        return self.network(self._picture(image), lens, memory, masks, instances)
+
+    @torch.inference_mode()
+    def together(
+        self, images: list[Tensor], lenses: list[Tensor | None], memories: list[Memory], instances: bool = True
+    ) -> list[Prediction]:
+        """As so many calls, a frame each of streams that have all seen one; images and lenses of one shape.
+
+        Eager torch takes them in one pass. An engine made ahead of time takes one after another.
+        """
+        if len(images) == 1 or self._ahead_of_time(images[0], instances):
+            frames = zip(images, lenses, memories, strict=True)
+            # not self(...), which in a SharedEngine waits for other streams
+            return [Engine.__call__(self, *frame, None, instances) for frame in frames]
+        for memory in memories:
+            memory.cast(self.dtype)
+        lens = None if lenses[0] is None else torch.cat(lenses).to(self.device)
+        return self.network.together(self._picture(torch.cat(images)), lens, memories, instances)
+
+    def _picture(self, image: Tensor) -> Tensor:
+        return image.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def _kind(self, image: Tensor, instances: bool) -> Kind:
+        return Kind(*image.shape[-2:], instances and self.config.queries > 0)
+
+    def _ahead_of_time(self, image: Tensor, instances: bool) -> bool:
+        """Whether an engine made ahead of time takes such frames of a stream; it is what is running then."""
+        if self.asked == "eager":
+            return False
+        kind = self._kind(image, instances)
+        if kind not in self._built:
+            self.look(kind)
+        self._running = self._built[kind]
+        return self._running is not None
 
     @property
     def info(self) -> dict[str, str]:

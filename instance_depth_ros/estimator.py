@@ -20,7 +20,6 @@ from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
 from .geometry import Intrinsics, valid
-from .model import checkpoint
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
@@ -69,18 +68,15 @@ class Estimator:
     """Frames in, estimates out: the same for the node, the benchmark, the evaluation and ten lines of Python.
 
     settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
+    engine: one that estimators of several threads share (sharing.py); None: its own.
     relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
     are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
     """
 
-    def __init__(self, settings: SimpleNamespace | None = None):
+    def __init__(self, settings: SimpleNamespace | None = None, engine: Engine | None = None):
         self.settings = settings or config.make("depth")
-        network, kind = checkpoint.load(self.settings.weights)
-        if self.settings.weights_kind != "auto" and not network.config.ours:
-            kind = self.settings.weights_kind
-        self.relative = kind == "relative"
-        how = self.settings.device, self.settings.precision, self.settings.threads, self.settings.engine
-        self.engine = Engine(network, *how)
+        self.engine = engine or Engine.of(self.settings)
+        self.relative = self.engine.relative
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
             from .segmenters import Segmenter  # transformers is optional

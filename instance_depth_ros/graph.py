@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import config
 
 PACKAGE = "instance_depth_ros"
+NAME = re.compile(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", re.ASCII)
+CAMERAS = "several cameras, such as front,left: each a namespace, all depth nodes in one process that share an engine"
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node of this package: its name, its parameters (only what differs from the defaults), YAML files of more."""
+    """A node of this package: its name, its parameters (only what differs from the defaults), YAML files of more.
+
+    cameras: namespaces, of which each has such a node, all in one process; `namespace` counts where there are none.
+    """
 
     name: str
     namespace: str = ""
     parameters: dict[str, object] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
 
     @property
     def executable(self) -> str:
@@ -26,7 +34,7 @@ class NodeSpec:
 
     def command(self) -> list[str]:
         """What starts it as a process of this Python, without any ROS installation."""
-        arguments = [sys.executable, "-m", f"{PACKAGE}.nodes.{self.name}", "--ros-args"]
+        arguments = [sys.executable, "-m", f"{PACKAGE}.nodes.{self.name}", *self.cameras, "--ros-args"]
         if self.namespace:
             arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
         for path in self.files:
@@ -38,20 +46,45 @@ class NodeSpec:
 
 
 def nodes(
-    settings: dict[str, object], namespace: str = "", viewer: bool = False, files: tuple[str, ...] = ()
+    settings: dict[str, object],
+    namespace: str = "",
+    viewer: bool = False,
+    files: tuple[str, ...] = (),
+    cameras: str = "",
 ) -> list[NodeSpec]:
     """The graph for these settings (names of config.py): a camera unless its topics exist, depth, perhaps a viewer.
 
     With instances: topic, depth pairs each picture with the id image (16UC1 or mono8) of its stamp on camera/instances.
+    cameras: 'front,left' has them below the namespace, with all of them in one process of depth nodes.
     ValueError for a setting that no node has, and for a bad value.
     """
+    names = namespaces(cameras.split(","), namespace) if cameras else ()
+    if names and viewer:
+        raise ValueError("the viewer shows one camera: leave it out, and start one with namespace:=front beside this")
     wanted = ["camera"] * (settings.get("camera", "topic") != "topic") + ["depth"] + ["viewer"] * viewer
     for name in settings:
         if name not in config.BY_NAME:
             raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
     checked = {name: config.BY_NAME[name].check(value) for name, value in settings.items()}
     taken = {setting.name for setting in config.for_node("camera")} if "camera" in wanted else set()
-    return [NodeSpec(name, namespace, _parameters(name, checked, taken), tuple(files)) for name in wanted]
+    parameters, files = {name: _parameters(name, checked, taken) for name in wanted}, tuple(files)
+    if names:
+        specs = [NodeSpec("camera", name, parameters["camera"], files) for name in names if "camera" in wanted]
+        return [*specs, NodeSpec("depth", "", parameters["depth"], files, names)]
+    return [NodeSpec(name, namespace, parameters[name], files) for name in wanted]
+
+
+def namespaces(cameras: Iterable[str], below: str = "") -> tuple[str, ...]:
+    """The cameras' namespaces below that one, '/robot/front'; ValueError for one that is none, or comes twice."""
+    cameras = [camera.strip() for camera in cameras]
+    for camera in cameras:
+        if not NAME.fullmatch(camera):
+            raise ValueError(f"cameras must be namespaces such as front,left (letters, digits, _), got '{camera}'")
+    found = tuple("/" + "/".join(filter(None, (below.strip("/"), camera.strip("/")))) for camera in cameras)
+    for name in found:
+        if found.count(name) > 1:
+            raise ValueError(f"cameras must differ, got '{name}' twice")
+    return found
 
 
 def _parameters(node: str, settings: dict[str, object], by_the_camera: set[str]) -> dict[str, object]:

@@ -65,6 +65,8 @@ def _die_with_parent() -> None:
 class Supervisor:
     """Runs a graph until a node's work is done, one dies for good, or stop() was called; a viewer may go earlier.
 
+    Of several cameras one may be done before the others.
+
     logs: a folder where each node's output goes to NAME.log, instead of the terminal.
     """
 
@@ -107,7 +109,8 @@ class Supervisor:
             self.processes.remove(process)
             return None
         if returncode == DONE:
-            return 0
+            self.processes.remove(process)
+            return None if any(other.spec.name == process.spec.name for other in self.processes) else 0
         if gone:
             print(f"error: the {process.spec.name} node ended with status {returncode}; see above", file=sys.stderr)
             return 1
@@ -131,8 +134,9 @@ class Supervisor:
 
 
 def main(args: Namespace) -> int:
-    """args: settings (dict of what was given), namespace, viewer, params (YAML files). Exit status."""
-    supervisor = Supervisor(graph.nodes(args.settings, args.namespace, args.viewer, tuple(args.params)))
+    """args: settings (dict of what was given), namespace, viewer, params (YAML files), cameras. Exit status."""
+    specs = graph.nodes(args.settings, args.namespace, args.viewer, tuple(args.params), args.cameras)
+    supervisor = Supervisor(specs)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.stop)
     return supervisor.run()

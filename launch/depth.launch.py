@@ -20,6 +20,7 @@ def generate_launch_description():
     arguments = [_setting_argument(config.BY_NAME[name]) for name in SETTINGS]
     arguments += [
         DeclareLaunchArgument("namespace", default_value="", description="moves all topics and nodes under this name"),
+        DeclareLaunchArgument("cameras", default_value="", description=graph.CAMERAS),
         DeclareLaunchArgument("viewer", default_value="false", choices=YES_OR_NO, description="Rerun's page as well"),
         DeclareLaunchArgument("rviz", default_value="false", choices=YES_OR_NO, description="RViz as well"),
         DeclareLaunchArgument("params", default_value="", description=PARAMS),
@@ -34,10 +35,10 @@ def _setting_argument(setting):
 
 def _nodes(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in SETTINGS}
-    namespace, viewer, rviz, params = (
-        LaunchConfiguration(name).perform(context) for name in ("namespace", "viewer", "rviz", "params")
+    namespace, viewer, rviz, params, cameras = (
+        LaunchConfiguration(name).perform(context) for name in ("namespace", "viewer", "rviz", "params", "cameras")
     )
-    specs = graph.nodes(_not_default(given), namespace, viewer == "true", (params,) if params else ())
+    specs = graph.nodes(_not_default(given), namespace, viewer == "true", (params,) if params else (), cameras)
     actions = [_action(spec) for spec in specs]
     if rviz == "true":
         view = ["-d", str(shared_file("config/depth.rviz"))]
@@ -51,11 +52,13 @@ def _not_default(given):
 
 
 def _action(spec):
+    # a name or namespace given here would be that of every node in the process
+    where = {} if spec.cameras else {"name": spec.name, "namespace": spec.namespace}
     return Node(
         package=graph.PACKAGE,
         executable=spec.executable,
-        name=spec.name,
-        namespace=spec.namespace,
+        **where,
+        arguments=list(spec.cameras),
         parameters=[*spec.files, spec.parameters],
         output="screen",
         respawn=False,

@@ -240,6 +240,20 @@ def test_settings_reach_the_nodes_that_have_them():
         graph.nodes({"wieghts": "x"})
 
 
+def test_cameras_have_a_node_each_and_share_the_depth_process():
+    settings = {"camera": "webcam", "max_depth_m": 9}
+    *opened, depth = graph.nodes(settings, "robot", files=("a.yaml",), cameras="front,left")
+    assert [(spec.name, spec.namespace) for spec in opened] == [("camera", "/robot/front"), ("camera", "/robot/left")]
+    command = depth.command()
+    assert command[3:6] == ["/robot/front", "/robot/left", "--ros-args"] and "__ns" not in " ".join(command)
+    assert depth.parameters == {"max_depth_m": 9.0} and depth.files == ("a.yaml",)
+    for wrong, said in (("front,", "got ''"), ("a-b", "got 'a-b'"), ("left,/left", "'/left' twice")):
+        with pytest.raises(ValueError, match=said):
+            graph.nodes({}, cameras=wrong)
+    with pytest.raises(ValueError, match="shows one camera"):
+        graph.nodes({}, viewer=True, cameras="front")
+
+
 def test_a_calibration_goes_to_who_opens_the_camera():
     settings = {"camera_info": "lens.yaml"}
     assert [spec.parameters for spec in graph.nodes(settings | {"camera": "webcam"})] == [
@@ -260,6 +274,21 @@ class Script(graph.NodeSpec):
 
     def command(self):
         return [sys.executable, "-c", self.CODE[self.name].format(*self.files)]
+
+
+def test_of_two_cameras_one_may_be_done_before_the_other():
+    supervisor, statuses = Supervisor([Script("camera"), Script("camera"), Script("depth")]), []
+    first, other, _ = supervisor.processes
+    for process in supervisor.processes:
+        process.start()
+    other.signal(signal.SIGSTOP)
+    first.child.wait(PATIENCE_S)
+    statuses.append(supervisor._tend(first))
+    other.signal(signal.SIGCONT)
+    other.child.wait(PATIENCE_S)
+    statuses.append(supervisor._tend(other))
+    supervisor.stop_all()
+    assert statuses == [None, 0]
 
 
 @pytest.mark.parametrize("status", ["0", "2"])

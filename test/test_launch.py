@@ -38,6 +38,7 @@ def test_arguments_come_from_the_settings_and_have_help(description):
         "engine",
         "instances",
         "namespace",
+        "cameras",
         "rviz",
         "viewer",
         "params",
@@ -51,5 +52,7 @@ def test_a_file_brings_a_camera_node_a_topic_does_not(description):
     assert [node.node_executable for node in alone] == ["depth_node"]
     _, both = nodes(description, camera="file", camera_path="clip.mp4", viewer="true")
     assert [node.node_executable for node in both] == ["camera_node", "depth_node", "viewer_node"]
+    _, two = nodes(description, camera="webcam", cameras="front,left")
+    assert [node.node_executable for node in two] == ["camera_node", "camera_node", "depth_node"]
     _, with_rviz = nodes(description, rviz="true")
     assert [node.node_executable for node in with_rviz] == ["depth_node", "rviz2"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .presets import ModelConfig
 from .sizes import resize
-from .temporal import Clip, Streaming, TemporalModule
+from .temporal import Clip, Streaming, TemporalModule, Together
 
 LOG_DEPTH_AT_START = 2.0
 
@@ -92,7 +92,7 @@ class DepthHead(nn.Module):
         widths = (channels[2], channels[3], config.features, config.features)
         self.motion_modules = nn.ModuleList(TemporalModule(width) for width in widths)
 
-    def forward(self, taps: list[Tensor], batch: int, context: Streaming | Clip) -> tuple[Tensor, Features]:
+    def forward(self, taps: list[Tensor], batch: int, context: Streaming | Together | Clip) -> tuple[Tensor, Features]:
         grid = taps[0].shape[-2:]
         if self.vit:
             taps = [r(p(x)) for x, p, r in zip(taps, self.projects, self.resize_layers, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from .memory import Memory
 from .occlusion import Refinement
 from .presets import ModelConfig
 from .ranges import RangeDecoder
-from .temporal import Clip, Streaming
+from .temporal import Clip, Streaming, Together
 
 LOG_DEPTH_LIMIT = 9.0
 
@@ -75,14 +76,26 @@ class DepthNetwork(nn.Module):
         context = Streaming(memory or Memory())
         prediction = self.predict(image, lens, context, masks, instances)
         if memory is not None:
-            memory.push(context.new_keys, context.new_values)
+            context.remember()
         return prediction
+
+    def together(
+        self, image: Tensor, lens: Tensor | None, memories: list[Memory], instances: bool = True
+    ) -> list[Prediction]:
+        """A frame of each of B streams in one pass, each remembered in its own memory, which has seen a frame before.
+
+        image, lens: as in forward(). What each stream gets is what it would get alone.
+        """
+        context = Together([Streaming(memory) for memory in memories])
+        prediction = self.predict(image, lens, context, instances=instances)
+        context.remember()
+        return [_each(prediction, lambda x, b=b: x[b : b + 1]) for b in range(len(memories))]
 
     def predict(
         self,
         image: Tensor,
         lens: Tensor | None,
-        context: Streaming,
+        context: Streaming | Together,
         masks: Tensor | None = None,
         instances: bool = True,
     ) -> Prediction:
@@ -102,7 +115,8 @@ class DepthNetwork(nn.Module):
         batch = images.shape[0]
         lens, masks = (None if x is None else x.flatten(0, 1) for x in (lens, masks))
         out, features = self.head(self.pretrained(images.flatten(0, 1), lens), batch, context)
-        return _unflattened(self._understand(out, features, lens, masks, instances), batch)
+        prediction = self._understand(out, features, lens, masks, instances)
+        return _each(prediction, lambda x: x.unflatten(0, (batch, -1)))
 
     def _understand(
         self, out: Tensor, features: Features, lens: Tensor | None, masks: Tensor | None, instances: bool
@@ -123,11 +137,11 @@ class DepthNetwork(nn.Module):
         return Prediction(refined_m, out[:, 1], depth_m, found, ranges)
 
 
-def _unflattened(x, batch: int):
-    """(B * T, ...) to (B, T, ...) in everything that a prediction holds."""
+def _each(x, change: Callable[[Tensor], Tensor]):
+    """A prediction with everything that it holds changed; what is empty, and None, stay."""
     if isinstance(x, Tensor):
-        return x.unflatten(0, (batch, -1)) if x.numel() else x
+        return change(x) if x.numel() else x
     if isinstance(x, tuple):
-        items = [_unflattened(item, batch) for item in x]
+        items = [_each(item, change) for item in x]
         return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
     return x

@@ -71,6 +71,30 @@ class Streaming:
         out = out + torch.einsum("bnhs,shd->bnhd", weights, slot_v)
         return out.flatten(-2)[:, None]
 
+    def remember(self) -> None:
+        """Push the frame into the memory."""
+        self.memory.push(self.new_keys, self.new_values)
+
+
+@dataclass
+class Together:
+    """A frame each of several streams (B, 1, N, C) that have all seen one: each against its own memory, where it is."""
+
+    streams: list[Streaming]
+
+    @property
+    def query_slots(self) -> slice:
+        return slice(SLOTS - 1, SLOTS)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, slot_k: Tensor, slot_v: Tensor) -> Tensor:
+        # stream by stream: rings side by side in one array would be copied in every frame
+        shares = zip(self.streams, q.split(1), k.split(1), v.split(1), strict=True)
+        return torch.cat([stream.attend(*share, slot_k, slot_v) for stream, *share in shares])
+
+    def remember(self) -> None:
+        for stream in self.streams:
+            stream.remember()
+
 
 @dataclass
 class Clip:
@@ -137,7 +161,7 @@ class TemporalAttention(nn.Module):
         self.pos_encoder = PositionEncoder(dim)
         self.scale = (dim // HEADS) ** -0.5
 
-    def forward(self, x: Tensor, context: Streaming | Clip) -> Tensor:
+    def forward(self, x: Tensor, context: Streaming | Together | Clip) -> Tensor:
         table = self.pos_encoder.pe[0].to(x.dtype)
         q = self.to_q(x + table[context.query_slots][:, None]) * self.scale
         out = context.attend(q, self.to_k(x), self.to_v(x), self.to_k(table), self.to_v(table))
@@ -175,7 +199,7 @@ class TemporalBlock(nn.Module):
         self.ff = FeedForward(dim)
         self.ff_norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, context: Streaming | Clip) -> Tensor:
+    def forward(self, x: Tensor, context: Streaming | Together | Clip) -> Tensor:
         for attention, norm in zip(self.attention_blocks, self.norms, strict=True):
             x = x + attention(norm(x), context)
         return x + self.ff(self.ff_norm(x))
@@ -192,7 +216,7 @@ class TemporalTransformer(nn.Module):
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
-    def forward(self, x: Tensor, batch: int, context: Streaming | Clip) -> Tensor:
+    def forward(self, x: Tensor, batch: int, context: Streaming | Together | Clip) -> Tensor:
         h, w = x.shape[-2:]
         tokens = self.proj_in(self.norm(x).flatten(2).transpose(1, 2)).unflatten(0, (batch, -1))
         tokens = self.transformer_blocks[0](tokens, context).flatten(0, 1)
@@ -206,5 +230,5 @@ class TemporalModule(nn.Module):
         super().__init__()
         self.temporal_transformer = TemporalTransformer(channels)
 
-    def forward(self, x: Tensor, batch: int, context: Streaming | Clip) -> Tensor:
+    def forward(self, x: Tensor, batch: int, context: Streaming | Together | Clip) -> Tensor:
         return self.temporal_transformer(x, batch, context)

@@ -39,6 +39,7 @@ class Builder:
         elif self._settings.engine_build and time.monotonic() - self._since > SETTLED_S:
             if kind := next(iter(self._engine.lacking - self._tried), None):
                 self._tried.add(kind)
+                self._engine.lacking.discard(kind)  # no other node that shares the engine builds it, too
                 try:
                     self._start(kind, size)
                 except OSError as error:
@@ -50,6 +51,7 @@ class Builder:
             self._child.terminate()
             self._child.wait()
             self._tried.discard(self._kind)
+            self._engine.lacking.add(self._kind)
             self._child, self._since = None, time.monotonic()
         if self._taking:
             self._taking.join()
@@ -73,7 +75,6 @@ class Builder:
         if status:
             self._output.seek(0)
             said = self._output.read().decode(errors="replace").strip().splitlines()
-            self._engine.lacking.discard(kind)
             self._engine.refuse(self._settings.engine, (said or [f"its building ended with status {status}"])[-1])
         else:
             self._log(f"engine built in {seconds:.0f} s")

@@ -137,7 +137,7 @@ class Pacer:
 
 
 def main(args=None) -> int:
-    return spin.run(CameraNode, args)
+    return spin.run(lambda: [CameraNode()], args)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import MutableMapping
 from dataclasses import replace
 from functools import partial, wraps
+from weakref import WeakValueDictionary
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from .. import process
+from ..graph import namespaces
 from . import spin
 from .building import Builder
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
@@ -51,10 +55,12 @@ class DepthNode(LifecycleNode):
     """Configure loads and warms up the network, activate streams, deactivate keeps the network, cleanup frees it.
 
     The executor's thread only leaves the newest frame in the worker's slot; the worker decodes, estimates, publishes.
+    engines: where the nodes of several cameras in a process leave the engines that they share; see sharing.py.
     """
 
-    def __init__(self, **node_args):
+    def __init__(self, engines: MutableMapping | None = None, **node_args):
         super().__init__("depth", **node_args)
+        self._engines = engines
         self.ended, self.status = threading.Event(), 0
         self._estimator = self._builder = self._topics = self._input = self._worker = self._poses = None
         self._state, self._used_intrinsics, self._memory_mb = None, None, 0.0
@@ -86,7 +92,7 @@ class DepthNode(LifecycleNode):
         # Here and not above: torch takes seconds, and the node should be seen by then.
         from ..estimator import Estimator
 
-        estimator = Estimator(self.settings)
+        estimator = Estimator(self.settings, **self._shared_engine())
         if estimator.relative:
             raise ValueError(
                 f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
@@ -130,6 +136,14 @@ class DepthNode(LifecycleNode):
         self._stop_streaming()
         self._label = "finalized"
         self._diagnostics.publish()
+
+    def _shared_engine(self) -> dict:
+        """An Estimator's engine, where nodes share one; else it makes its own."""
+        if self._engines is None:
+            return {}
+        from ..sharing import shared
+
+        return {"engine": shared(self.settings, self._engines)}
 
     def _open_input(self):
         if self.settings.camera == "topic":
@@ -232,7 +246,16 @@ class DepthNode(LifecycleNode):
 
 
 def main(args=None) -> int:
-    return spin.run(lambda: DepthNode().start(), args)
+    """Words before --ros-args are namespaces of cameras, each of which has its node; none: one node, where it is."""
+
+    def make_nodes():
+        cameras = namespaces(remove_ros_args(args or sys.argv)[1:])
+        # an engine goes with the last node that has it
+        engines = WeakValueDictionary()
+        nodes = [DepthNode(engines, namespace=camera) for camera in cameras] or [DepthNode()]
+        return [node.start() for node in nodes]
+
+    return spin.run(make_nodes, args)
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ def log_through(logger) -> None:
     core.setLevel(logging.INFO)
 
 
-def run(make_node, args=None) -> int:
-    """Spin make_node() until a signal or until node.ended is set; returns the process's exit status.
+def run(make_nodes, args=None) -> int:
+    """Spin the list of make_nodes() until a signal or until each's `ended` is set; returns the worst exit status.
 
-    The node has `ended` (threading.Event), `status` (exit status) and `close()` (publishes its last words).
-    A ValueError from make_node is a wrong setting: it is printed and the status is UNUSABLE.
+    A node has `ended` (threading.Event), `status` (exit status) and `close()` (publishes its last words).
+    A ValueError from make_nodes is a wrong setting: it is printed and the status is UNUSABLE.
     """
     prepare_transport()
     # rclpy's own handlers would shut the context down before close() could publish.
@@ -83,7 +83,7 @@ def run(make_node, args=None) -> int:
         signal.signal(number, on_signal)
     try:
         try:
-            node = make_node()
+            nodes = make_nodes()
         except KeyboardInterrupt:
             # Loading a network may take long, and there is nothing yet to say goodbye to.
             return 0
@@ -92,12 +92,14 @@ def run(make_node, args=None) -> int:
             return UNUSABLE
         spinning = True
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not (stop.is_set() or node.ended.is_set()):
+        for node in nodes:
+            executor.add_node(node)
+        while not (stop.is_set() or all(node.ended.is_set() for node in nodes)):
             executor.spin_once(timeout_sec=0.2)
-        node.close()
-        executor.remove_node(node)
-        node.destroy_node()
-        return node.status
+        for node in nodes:
+            node.close()
+            executor.remove_node(node)
+            node.destroy_node()
+        return max(node.status for node in nodes)
     finally:
         rclpy.shutdown()

@@ -125,7 +125,7 @@ class ViewerNode(Node):
 
 
 def main(args=None) -> int:
-    return run(ViewerNode, args)
+    return run(lambda: [ViewerNode()], args)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from itertools import product
@@ -20,6 +21,7 @@ from ...engine import choose_device
 from ...estimator import Estimator
 from ...model import checkpoint
 from ...process import rss_mb, settle, unsettle, use_threads
+from ...sharing import SharedEngine
 from ..boundaries import boundary_f1
 from ..stream import moments
 from .roofline import EMULATED, emulated, precisions
@@ -127,14 +129,25 @@ def loose_row(name: str, settings: dict) -> Iterator[dict]:
 
 
 def camera_rows(settings: dict) -> Iterator[dict]:
-    """A frame of each of so many cameras; ratio: what one more costs, the first being 1. Counts are taken in turns."""
-    estimator = Estimator(config.make("depth", **settings))
-    streams = [Stream(estimator, *SIZES["480p"]) for _ in range(max(CAMERAS))]
+    """A frame of each of so many cameras in step, which share an engine, each with a thread of its own, as in the node.
+
+    ratio: what one more costs, the first being 1. Counts are taken in turns.
+    """
+    settings = config.make("depth", **settings)
+    engine = SharedEngine.of(settings, wait_ms=settings.batch_wait_ms)
+    streams = [Stream(Estimator(settings, engine), *SIZES["480p"]) for _ in range(max(CAMERAS))]
+    threads = [ThreadPoolExecutor(1) for _ in streams]
     times = {count: [] for count in CAMERAS}
+
+    def frame_of_each(count: int):
+        pairs = list(zip(threads, streams, strict=True))[:count]
+        for frame in [thread.submit(stream.step) for thread, stream in pairs]:
+            frame.result()
 
     def turn():
         for count in CAMERAS:
-            times[count].append(timed(lambda count=count: [stream.step() for stream in streams[:count]]))
+            frame_of_each(count)  # by which they know that they are in step
+            times[count].append(timed(lambda count=count: frame_of_each(count)))
 
     runs = len(repeated(turn))
     first = np.median(times[1][-runs:])
