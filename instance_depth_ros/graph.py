@@ -29,6 +29,11 @@ class NodeSpec:
     cameras: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """As people tell it from others: front/camera."""
+        return f"{self.namespace.strip('/')}/{self.name}".strip("/")
+
+    @property
     def executable(self) -> str:
         return f"{self.name}_node"
 

@@ -71,7 +71,7 @@ class Supervisor:
     """
 
     def __init__(self, specs: list[graph.NodeSpec], logs: Path | None = None):
-        self.processes = [Process(spec, log=logs and logs / f"{spec.name}.log") for spec in specs]
+        self.processes = [Process(spec, log=logs and logs / f"{spec.title.replace('/', '_')}.log") for spec in specs]
         self._stopping = False
 
     def stop(self, *_) -> None:
@@ -105,16 +105,16 @@ class Supervisor:
         delay_s = process.delay_s()
         gone = returncode in (DONE, UNUSABLE) or delay_s is None
         if gone and process.spec.name in OPTIONAL:
-            print(f"the {process.spec.name} ended with status {returncode}; the others go on", file=sys.stderr)
+            print(f"the {process.spec.title} ended with status {returncode}; the others go on", file=sys.stderr)
             self.processes.remove(process)
             return None
         if returncode == DONE:
             self.processes.remove(process)
             return None if any(other.spec.name == process.spec.name for other in self.processes) else 0
         if gone:
-            print(f"error: the {process.spec.name} node ended with status {returncode}; see above", file=sys.stderr)
+            print(f"error: the {process.spec.title} node ended with status {returncode}; see above", file=sys.stderr)
             return 1
-        print(f"the {process.spec.name} node died ({returncode}); again in {delay_s:g} s", file=sys.stderr)
+        print(f"the {process.spec.title} node died ({returncode}); again in {delay_s:g} s", file=sys.stderr)
         process.child, process.next_start = None, time.monotonic() + delay_s
         return None
 

@@ -243,6 +243,7 @@ def test_settings_reach_the_nodes_that_have_them():
 def test_cameras_have_a_node_each_and_share_the_depth_process():
     settings = {"camera": "webcam", "max_depth_m": 9}
     *opened, depth = graph.nodes(settings, "robot", files=("a.yaml",), cameras="front,left")
+    assert [spec.title for spec in (*opened, depth)] == ["robot/front/camera", "robot/left/camera", "depth"]
     assert [(spec.name, spec.namespace) for spec in opened] == [("camera", "/robot/front"), ("camera", "/robot/left")]
     command = depth.command()
     assert command[3:6] == ["/robot/front", "/robot/left", "--ros-args"] and "__ns" not in " ".join(command)
