@@ -20,6 +20,7 @@ from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
 from .geometry import Intrinsics, valid
+from .labels import looked_up
 from .model import checkpoint
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
@@ -152,7 +153,7 @@ class Estimator:
             if seen is not None:
                 pixels = np.array([0, *(identity.pixel if identity else 0 for identity in identities)], np.uint16)
                 told = describe(seen, labels, identities, estimate.depth_m, intrinsics)
-                estimate = replace(estimate, ids=pixels[labels], instances=told)
+                estimate = replace(estimate, ids=looked_up(pixels, labels), instances=told)
         return replace(estimate, detail_px=frame.size[0] / depth_m.shape[0], timings_ms=timings), state
 
     def _follow(self, frame: Frame, state: State | None) -> tuple[State, str]:
@@ -333,11 +334,14 @@ class Estimator:
             measured = valid(frame.depth_m)
             np.copyto(raw, frame.depth_m, where=measured)
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
-        bad = ~((raw > 0) & (raw <= settings.max_depth_m))
+        bad = raw > 0
+        bad &= raw <= settings.max_depth_m
+        np.logical_not(bad, out=bad)
         if settings.min_confidence > 0:
             bad |= confidence < settings.min_confidence * 255
-        for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
-            np.copyto(array, nothing, where=bad)
+        if bad.any():
+            for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
+                np.copyto(array, nothing, where=bad)
         return Estimate(frame.stamp_ns, frame.frame_id, intrinsics, raw, confidence, source, reset=reset)
 
 
