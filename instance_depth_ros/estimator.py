@@ -28,6 +28,7 @@ from .model.network import Prediction
 from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output_size, prepare
 from .model.scene_cut import difference, thumbnail
 from .motion import camera_motion, pose_motion
+from .process import keep_memory
 from .sightings import Seen
 from .steady import Still, steady
 from .tracking import Identity, Tracks, track
@@ -76,6 +77,7 @@ class Estimator:
 
     def __init__(self, settings: SimpleNamespace | None = None):
         self.settings = settings or config.make("depth")
+        keep_memory()
         network, kind = checkpoint.load(self.settings.weights)
         if self.settings.weights_kind != "auto" and not network.config.ours:
             kind = self.settings.weights_kind
