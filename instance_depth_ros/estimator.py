@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import borders, config, ground, sightings, tracking
+from . import borders, config, ground, on_device, sightings, tracking
 from .carrying import carried
 from .describe import describe
 from .engine import Engine
@@ -73,6 +73,7 @@ class Estimator:
     settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
     relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
     are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
+    on_device: what is done at the picture's size is done where the network runs.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None):
@@ -84,6 +85,7 @@ class Estimator:
         self.relative = kind == "relative"
         how = self.settings.device, self.settings.precision, self.settings.threads, self.settings.engine
         self.engine = Engine(network, *how)
+        self.on_device = network.config.ours and self.engine.device.type == "cuda"
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
             from .segmenters import Segmenter  # transformers is optional
@@ -130,7 +132,7 @@ class Estimator:
         with timed(timings, "preprocess"):
             state, reset = self._follow(frame, state)
             size = network_size(*frame.size, self.engine.config, self.settings.network_short_side)
-            image = prepare(frame.color, size, self.engine.config)
+            image = self._prepare(frame.color, size)
             lens = self._lens_planes(intrinsics.resized(size[1], size[0]))
             output = output_size(size, self.engine.config)
             motion = self._motion(frame, image, output, state, intrinsics)
@@ -148,8 +150,7 @@ class Estimator:
                 seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
             identities = self._identify(frame, seen, motion, state)
         with timed(timings, "upsample"):
-            labels = None if seen is None else seen.at_full_size(frame.size)
-            full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
+            full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
         with timed(timings, "finish"):
             estimate = self._estimate(frame, intrinsics, full, confidence, reset)
             if seen is not None:
@@ -305,22 +306,27 @@ class Estimator:
         state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
         return state.identities
 
+    def _prepare(self, color: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+        """The network's input of this size."""
+        if self.on_device:
+            return on_device.prepare(color, size, self.engine.device)
+        return prepare(color, size, self.engine.config)
+
     def _full_size(
-        self,
-        depth_m: np.ndarray,
-        confidence: np.ndarray,
-        seen: Seen | None,
-        labels: np.ndarray | None,
-        size: tuple[int, int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Depth (or disparity) and confidence of the picture."""
+        self, depth_m: np.ndarray, confidence: np.ndarray, seen: Seen | None, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Depth (or disparity), confidence and labels of the picture; labels are None where nobody asks."""
         confidence = cv2.resize(confidence, size[::-1], interpolation=cv2.INTER_LINEAR)
+        if self.on_device:
+            full, labels = on_device.full_size(depth_m, seen, size, self.engine.device)
+            return full, confidence, labels
+        labels = None if seen is None else seen.at_full_size(size)
         if not self.engine.config.ours:
             full = F.interpolate(torch.from_numpy(depth_m)[None, None], size, mode="bilinear", align_corners=True)
-            return full[0, 0].numpy(), confidence
+            return full[0, 0].numpy(), confidence, labels
         if seen is None:
-            return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence
-        return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence
+            return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence, None
+        return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence, labels
 
     def _estimate(
         self, frame: Frame, intrinsics: Intrinsics, raw: np.ndarray, confidence: np.ndarray, reset: str
@@ -349,7 +355,7 @@ class Estimator:
 
 def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     """(h, w) uint8 of the network's input (1, 3, H, W): how bright its green is."""
-    green = cv2.resize(image[0, 1].numpy(), size[::-1], interpolation=cv2.INTER_AREA)
+    green = cv2.resize(image[0, 1].cpu().numpy(), size[::-1], interpolation=cv2.INTER_AREA)
     return cv2.convertScaleAbs(green, alpha=255 * DEVIATION[1], beta=255 * MEAN[1])
 
 
