@@ -19,6 +19,7 @@ _steps = np.arange(-REACH, REACH + 1)
 _DOWN, _ALONG = (steps.reshape(-1) for steps in np.meshgrid(_steps, _steps, indexing="ij"))
 # the nearest count most, and sideways more than up or down: the ground keeps its depth along a row
 _WEIGHT = (1 / np.maximum(2 * _DOWN**2 + _ALONG**2, 0.5) ** 2).astype(np.float32)
+NEIGHBOURS = _DOWN, _ALONG, _WEIGHT
 
 
 def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
@@ -33,9 +34,10 @@ def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m:
     layer_m = np.concatenate([[np.nan], layer_m]).astype(np.float32)
     depth_m = from_inside(depth_m, labels, layer_m)
     out = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
-    (top, below, down), (left, right, along) = _taps(height, h), _taps(width, w)
+    (top, below, down), (left, right, along) = taps(height, h), taps(width, w)
     # most pixels lie between four cells of their own label, and are done
-    mixed = np.flatnonzero(_shared(labels).take(top, 0).take(left, 1) != full)
+    # along rows first: what is taken of them afterwards is whole rows
+    mixed = np.flatnonzero(_shared(labels).take(left, 1).take(top, 0) != full)
     y, x = np.divmod(mixed, width)
     own, down, along = full.reshape(-1)[mixed], down[y], along[x]
     top, below, left, right = top[y] * w, below[y] * w, left[x], right[x]
@@ -90,13 +92,13 @@ def _around(depth_m: np.ndarray, labels: np.ndarray, y: np.ndarray, x: np.ndarra
     edges = (REACH, REACH, REACH, REACH, cv2.BORDER_CONSTANT)
     labels, depth_m = cv2.copyMakeBorder(labels, *edges, value=NOBODY), cv2.copyMakeBorder(depth_m, *edges)
     cells = ((y + REACH) * labels.shape[1] + x + REACH)[:, None] + (_DOWN * labels.shape[1] + _ALONG)
-    weights = (labels.reshape(-1)[cells] == own[:, None]) * _WEIGHT
+    weights = (labels.take(cells) == own[:, None]) * _WEIGHT
     with np.errstate(invalid="ignore"):
-        return np.einsum("nc,nc->n", weights, depth_m.reshape(-1)[cells]) / weights.sum(1)
+        return np.einsum("nc,nc->n", weights, depth_m.take(cells)) / weights.sum(1)
 
 
 @lru_cache(maxsize=16)
-def _taps(pixels: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def taps(pixels: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(pixels,) of each pixel along one axis: the cell before it, the one behind it, and the share of the latter."""
     at = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
     before = at.astype(np.int64)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects
 
 from .frame import Instance
 from .geometry import Intrinsics, rays, valid
+from .labels import boxes
 from .sightings import UNKNOWN_SPREAD, Seen
 from .tracking import Identity
 
@@ -19,13 +19,13 @@ def describe(
 ) -> tuple[Instance, ...]:
     """Those with an identity and a pixel. labels (H, W), depth_m (H, W) metres, NaN invalid: of the picture."""
     visible, front = hiding(seen)
-    boxes = [box and _box_px(box) for box in find_objects(labels, len(seen))]
+    boxes_px = [box and _box_px(box) for box in boxes(labels, len(seen))]
     center_m, size_m = extents(depth_m, labels, len(seen), intrinsics)
     layer_m = np.where(np.isnan(seen.depth_m), center_m[:, 2], seen.depth_m)  # of what is smaller than a cell
     sigma_m = np.where(np.isnan(seen.sigma_m), UNKNOWN_SPREAD * layer_m, seen.sigma_m)
     for k in np.flatnonzero(np.isnan(center_m[:, 2])):
-        if boxes[k]:
-            center_m[k], size_m[k] = _of_box(boxes[k], layer_m[k], intrinsics)
+        if boxes_px[k]:
+            center_m[k], size_m[k] = _of_box(boxes_px[k], layer_m[k], intrinsics)
     return tuple(
         Instance(
             id=identity.id,
@@ -37,12 +37,12 @@ def describe(
             visible=float(visible[k]),
             hidden_by=identities[front[k]].id if front[k] >= 0 and identities[front[k]] else 0,
             age_s=identity.age_s,
-            box_px=boxes[k],
+            box_px=boxes_px[k],
             center_m=tuple(center_m[k].tolist()),
             size_m=tuple(size_m[k].tolist()),
         )
         for k, identity in enumerate(identities)
-        if identity and boxes[k]
+        if identity and boxes_px[k]
     )
 
 
@@ -66,7 +66,7 @@ def hiding(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
     """
     visible, front = np.ones(len(seen), np.float32), np.full(len(seen), -1)
     square = np.ones((3, 3), np.uint8)
-    for k, box in enumerate(find_objects(seen.labels, len(seen))):
+    for k, box in enumerate(boxes(seen.labels, len(seen))):
         if box is None:
             continue
         box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)

@@ -13,19 +13,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import borders, config, ground, sightings, tracking
+from . import borders, config, ground, on_device, sightings, tracking
 from .carrying import carried
 from .describe import describe
 from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
 from .geometry import Intrinsics, valid
+from .labels import looked_up
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
 from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output_size, prepare
 from .model.scene_cut import difference, thumbnail
 from .motion import camera_motion, pose_motion
+from .process import keep_memory
 from .sightings import Seen
 from .steady import Still, steady
 from .tracking import Identity, Tracks, track
@@ -71,12 +73,15 @@ class Estimator:
     engine: one that estimators of several threads share (sharing.py); None: its own.
     relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
     are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
+    on_device: what is done at the picture's size is done where the network runs.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None, engine: Engine | None = None):
         self.settings = settings or config.make("depth")
+        keep_memory()
         self.engine = engine or Engine.of(self.settings)
         self.relative = self.engine.relative
+        self.on_device = self.engine.config.ours and self.engine.device.type == "cuda"
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
             from .segmenters import Segmenter  # transformers is optional
@@ -123,7 +128,7 @@ class Estimator:
         with timed(timings, "preprocess"):
             state, reset = self._follow(frame, state)
             size = network_size(*frame.size, self.engine.config, self.settings.network_short_side)
-            image = prepare(frame.color, size, self.engine.config)
+            image = self._prepare(frame.color, size)
             lens = self._lens_planes(intrinsics.resized(size[1], size[0]))
             output = output_size(size, self.engine.config)
             motion = self._motion(frame, image, output, state, intrinsics)
@@ -141,14 +146,13 @@ class Estimator:
                 seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
             identities = self._identify(frame, seen, motion, state)
         with timed(timings, "upsample"):
-            labels = None if seen is None else seen.at_full_size(frame.size)
-            full, confidence = self._full_size(depth_m, confidence, seen, labels, frame.size)
+            full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
         with timed(timings, "finish"):
             estimate = self._estimate(frame, intrinsics, full, confidence, reset)
             if seen is not None:
                 pixels = np.array([0, *(identity.pixel if identity else 0 for identity in identities)], np.uint16)
                 told = describe(seen, labels, identities, estimate.depth_m, intrinsics)
-                estimate = replace(estimate, ids=pixels[labels], instances=told)
+                estimate = replace(estimate, ids=looked_up(pixels, labels), instances=told)
         return replace(estimate, detail_px=frame.size[0] / depth_m.shape[0], timings_ms=timings), state
 
     def _follow(self, frame: Frame, state: State | None) -> tuple[State, str]:
@@ -298,22 +302,27 @@ class Estimator:
         state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
         return state.identities
 
+    def _prepare(self, color: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+        """The network's input of this size."""
+        if self.on_device:
+            return on_device.prepare(color, size, self.engine.device)
+        return prepare(color, size, self.engine.config)
+
     def _full_size(
-        self,
-        depth_m: np.ndarray,
-        confidence: np.ndarray,
-        seen: Seen | None,
-        labels: np.ndarray | None,
-        size: tuple[int, int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Depth (or disparity) and confidence of the picture."""
+        self, depth_m: np.ndarray, confidence: np.ndarray, seen: Seen | None, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Depth (or disparity), confidence and labels of the picture; labels are None where nobody asks."""
         confidence = cv2.resize(confidence, size[::-1], interpolation=cv2.INTER_LINEAR)
+        if self.on_device:
+            full, labels = on_device.full_size(depth_m, seen, size, self.engine.device)
+            return full, confidence, labels
+        labels = None if seen is None else seen.at_full_size(size)
         if not self.engine.config.ours:
             full = F.interpolate(torch.from_numpy(depth_m)[None, None], size, mode="bilinear", align_corners=True)
-            return full[0, 0].numpy(), confidence
+            return full[0, 0].numpy(), confidence, labels
         if seen is None:
-            return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence
-        return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence
+            return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence, None
+        return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence, labels
 
     def _estimate(
         self, frame: Frame, intrinsics: Intrinsics, raw: np.ndarray, confidence: np.ndarray, reset: str
@@ -329,17 +338,20 @@ class Estimator:
             measured = valid(frame.depth_m)
             np.copyto(raw, frame.depth_m, where=measured)
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
-        bad = ~((raw > 0) & (raw <= settings.max_depth_m))
+        bad = raw > 0
+        bad &= raw <= settings.max_depth_m
+        np.logical_not(bad, out=bad)
         if settings.min_confidence > 0:
             bad |= confidence < settings.min_confidence * 255
-        for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
-            np.copyto(array, nothing, where=bad)
+        if bad.any():
+            for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
+                np.copyto(array, nothing, where=bad)
         return Estimate(frame.stamp_ns, frame.frame_id, intrinsics, raw, confidence, source, reset=reset)
 
 
 def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     """(h, w) uint8 of the network's input (1, 3, H, W): how bright its green is."""
-    green = cv2.resize(image[0, 1].numpy(), size[::-1], interpolation=cv2.INTER_AREA)
+    green = cv2.resize(image[0, 1].cpu().numpy(), size[::-1], interpolation=cv2.INTER_AREA)
     return cv2.convertScaleAbs(green, alpha=255 * DEVIATION[1], beta=255 * MEAN[1])
 
 

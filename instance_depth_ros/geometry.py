@@ -136,8 +136,12 @@ def depth_from_codes(codes: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
 def codes_from_depth(depth_m: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
     """float32 metres -> uint16 multiples of a unit; invalid, and beyond 65535 of them, becomes 0."""
     with np.errstate(invalid="ignore", over="ignore"):
-        codes = np.where(valid(depth_m), np.rint(depth_m / unit_m), 0)
-    return np.where(codes > 65535, 0, codes).astype(np.uint16)
+        codes = depth_m / unit_m
+        np.rint(codes, out=codes)
+    told = codes > 0
+    told &= codes <= 65535
+    codes[~told] = 0
+    return codes.astype(np.uint16)
 
 
 def depth_from_millimetres(depth_mm: np.ndarray) -> np.ndarray:

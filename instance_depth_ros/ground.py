@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from .config import CLASSES
 from .geometry import Intrinsics, rays, valid
+from .labels import boxes
 from .sightings import Seen
 
 STANDING = [CLASSES.index(name) for name in ("person", "animal", "vehicle")]  # balls fly, rackets are held
@@ -126,7 +126,7 @@ def _feet(ground: Ground, depth_m, labels, ray, count: int) -> tuple[np.ndarray,
 
 def _rows(labels: np.ndarray, count: int) -> np.ndarray:
     """(2, K + 1) first row and row after the last of each label; that of the background is of no use."""
-    rows = [(box[0].start, box[0].stop) if box else (0, 0) for box in find_objects(labels, count)]
+    rows = [(box[0].start, box[0].stop) if box else (0, 0) for box in boxes(labels, count)]
     return np.array([(0, 0), *rows]).T
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import find_objects
 
 from .config import CLASSES
+from .labels import boxes
 from .model.instances import SURE_LOGIT, Instances
 from .tracking import Sighting
 
@@ -62,7 +62,7 @@ class Seen:
             return self.full
         full, best = np.zeros(size, np.uint16), np.zeros(size, np.float32)
         (height, width), (h, w) = size, self.labels.shape
-        for k, (rows, columns) in enumerate(find_objects(self.labels, len(self))):
+        for k, (rows, columns) in enumerate(boxes(self.labels, len(self))):
             # one cell more than it has: the border lies between cells
             top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
             logits = self.evidence[k, top : rows.stop + 1, left : columns.stop + 1]

@@ -7,6 +7,7 @@ and so is what changes too much to be the same surface.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 
 import cv2
 import numpy as np
@@ -44,8 +45,9 @@ def steady(
         return depth_m, Still(log_m, moving, stamp_ns)
     carried, beyond = _by_pose(before, depth_m, motion) if motion.shape == (4, 4) else _in_picture(before, motion)
     change = np.where(beyond | moving, 0, log_m - carried)
-    kept = np.exp((before.stamp_ns - stamp_ns) / 1e9 / average_s)
-    log_m -= change * (kept / (1 + (change / np.where(change < 0, NEARER, FARTHER)) ** 4))
+    kept = exp((before.stamp_ns - stamp_ns) / 1e9 / average_s)
+    doubt = np.square(change / np.where(change < 0, np.float32(NEARER), np.float32(FARTHER)))
+    log_m -= change * (kept / (1 + np.square(doubt)))
     return np.exp(log_m), Still(log_m, moving, stamp_ns)
 
 

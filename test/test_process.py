@@ -167,3 +167,23 @@ def test_memory_that_is_settled_is_not_looked_through():
     finally:
         process.unsettle()
     assert gc.get_freeze_count() == 0
+
+
+def test_memory_of_the_arrays_of_a_frame_serves_the_next():
+    said = apart("""
+import resource
+import numpy as np
+from instance_depth_ros.process import keep_memory
+
+def faults(frames):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(frames):
+        arrays = [np.ones(15 << 20, np.uint8) for _ in range(3)]
+        del arrays
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / frames
+
+keep_memory()
+faults(3)
+print(faults(10))
+""")
+    assert float(said[0]) < 10

@@ -154,6 +154,8 @@ def fill(message, values: np.ndarray) -> None:
     if len(message.data) != values.nbytes:
         # Any other type than an array would be checked byte by byte.
         message.data = array("B", bytes(values.nbytes))
+    if values.dtype.names:  # numpy would copy field by field
+        values = values.reshape(-1).view(np.uint8)
     np.copyto(np.frombuffer(message.data, values.dtype).reshape(values.shape), values)
 
 
