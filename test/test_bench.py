@@ -75,6 +75,12 @@ def test_every_engine_of_the_settings_has_its_rows_and_one_that_fails_says_why(m
     (row,) = network.stream_row("stream_small_252x448_steam_fp32", "252x448", settings)
     assert row["ms_p50"] is None and row["why"] == "no steam here: pip install steam"
 
+    monkeypatch.setattr(network, "ready", timing.ready)
+    monkeypatch.setitem(network.STREAMS, "64x128", (72, 128, 64))
+    settings |= {"weights": "random:tiny", "engine": "tensorrt", "precision": "auto"}
+    (row,) = network.stream_row("stream_tiny_64x128_tensorrt_auto", "64x128", settings)
+    assert row["ms_p50"] is None and "engine tensorrt was not taken: " in row["why"]
+
 
 def test_an_emulated_precision_is_not_measured(monkeypatch):
     monkeypatch.setattr(network, "emulated", lambda device, precision: precision == "bf16")

@@ -79,6 +79,8 @@ def test_agreement_says_how_far_off():
     assert agreement(np.full(9, 2.0), np.full(9, 2.005)) == ""
     assert agreement(np.full(9, np.nan), np.full(9, 2.0)) == "not finite"
     assert "sigma1 0.0000" in agreement(np.full(9, 1.0), np.full(9, 2.0))
+    assert agreement(np.zeros(9), np.zeros(9)) == ""
+    assert "where fp32 says nothing" in agreement(np.full(9, 1.0), np.zeros(9))
     assert mask_agreement(np.ones(9, bool), np.ones(9, bool)) == mask_agreement(np.ones(0), np.ones(0)) == ""
     assert "0.8000 of the pixels" in mask_agreement(np.arange(10) < 8, np.ones(10, bool))
 

@@ -65,7 +65,7 @@ def build(key: dict, network: DepthNetwork, fp32: DepthNetwork, kind: Kind, devi
     module, name = backend(key["engine"]), key["engine"]
     if problem := module.problem(device):
         raise EngineError(problem)
-    graph = FrameGraph(network, kind.instances)
+    graph = FrameGraph(network, kind.instances).eval()
 
     def make(folder):
         with torch.no_grad():

@@ -27,6 +27,7 @@ def _build(args: Namespace) -> int:
         raise ValueError(f"instances '{settings.instances}' come from elsewhere, which only eager torch can take")
     network, _ = checkpoint.load(settings.weights)
     kind = kind_of(network.config, settings, settings.height, settings.width)
+    print(f"engine {settings.engine} for {kind.width} x {kind.height}: this can take minutes", flush=True)
     if settings.engine == "auto":
         entry = choose(network, settings, kind)
         for name, ms in sorted(entry.says["ms"].items(), key=lambda item: item[1]):

@@ -67,6 +67,8 @@ def agreement(output: np.ndarray, reference: np.ndarray) -> str:
     if not np.isfinite(output).all():
         return "not finite"
     known = reference > 1e-3
+    if not known.any():
+        return "" if (output <= 1e-3).all() else "says something where fp32 says nothing"
     ratio = np.maximum(output[known], 1e-6) / reference[known]
     sigma1 = float((np.maximum(ratio, 1 / ratio) < 1.25).mean())
     rel = float(np.abs(ratio - 1).mean())

@@ -182,4 +182,7 @@ def stream_row(name: str, size: str, settings: dict) -> Iterator[dict]:
     except (ImportError, RuntimeError, ValueError, OSError) as error:  # an engine that is not installed, or too large
         yield no_row(name, error)
         return
+    if why := estimator.engine.refused.get(settings["engine"]):
+        yield no_row(name, f"engine {settings['engine']} was not taken: {why}")
+        return
     yield row(name, times["estimator"], **ran(estimator))
