@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import partial
 from types import SimpleNamespace
 
 import torch
@@ -50,6 +53,7 @@ class Engine:
         self.relative = False
         self.refused: dict[str, str] = {}
         self.builds, self.lacking = True, set[Kind]()
+        self._side_by_side = ThreadPoolExecutor(streams_at_once(self.device), thread_name_prefix="stream")
         self._built: dict[Kind, Built | None] = {}
         self._running: Built | None = None
         if engine != "eager" or precision == "auto":
@@ -86,11 +90,11 @@ class Engine:
         """As DepthNetwork.forward(), which says what all of them are; image, lens and what comes back are fp32."""
         lens = None if lens is None else lens.to(self.device)  # fp32: it scales metres
         streaming = memory is not None and memory.frames > 0
-        if streaming and masks is None and len(image) == 1 and self._ahead_of_time(image, instances):
+        if streaming and masks is None and len(image) == 1 and (built := self._ahead_of_time(image, instances)):
             try:
-                return self._running(image.to(self.device), lens, memory)
+                return built(image.to(self.device), lens, memory)
             except Exception as error:  # a library's own; the memory is as it was, so eager can go on from it
-                self.refuse(self._running.name, f"failed in a stream: {line(error)}")
+                self.refuse(built.name, f"failed in a stream: {line(error)}")
                 self._running = self._built[self._kind(image, instances)] = None
         if streaming:
             memory.cast(self.dtype)
@@ -102,12 +106,12 @@ class Engine:
     ) -> list[Prediction]:
         """As so many calls, a frame each of streams that have all seen one; images and lenses of one shape.
 
-        Eager torch takes them in one pass. An engine made ahead of time takes one after another.
+        Eager torch takes them in one pass; an engine made ahead of time as many side by side as there are cores for.
         """
         if len(images) == 1 or self._ahead_of_time(images[0], instances):
-            frames = zip(images, lenses, memories, strict=True)
             # not self(...), which in a SharedEngine waits for other streams
-            return [Engine.__call__(self, *frame, None, instances) for frame in frames]
+            alone = partial(Engine.__call__, self, masks=None, instances=instances)
+            return list(self._side_by_side.map(alone, images, lenses, memories))
         for memory in memories:
             memory.cast(self.dtype)
         lens = None if lenses[0] is None else torch.cat(lenses).to(self.device)
@@ -119,15 +123,15 @@ class Engine:
     def _kind(self, image: Tensor, instances: bool) -> Kind:
         return Kind(*image.shape[-2:], instances and self.config.queries > 0)
 
-    def _ahead_of_time(self, image: Tensor, instances: bool) -> bool:
-        """Whether an engine made ahead of time takes such frames of a stream; it is what is running then."""
+    def _ahead_of_time(self, image: Tensor, instances: bool) -> Built | None:
+        """The engine made ahead of time that takes such frames of a stream, if one does; it is what is running then."""
         if self.asked == "eager":
-            return False
+            return None
         kind = self._kind(image, instances)
         if kind not in self._built:
             self.look(kind)
         self._running = self._built[kind]
-        return self._running is not None
+        return self._running
 
     @property
     def info(self) -> dict[str, str]:
@@ -211,6 +215,11 @@ class Engine:
         except OSError as error:
             log.info("the choice of %s cannot be kept for the next start: %s", best, error)
         return best
+
+
+def streams_at_once(device: torch.device) -> int:
+    """How many frames can be in the network side by side, each on torch's number of threads."""
+    return max(1, len(os.sched_getaffinity(0)) // torch.get_num_threads()) if device.type == "cpu" else 1
 
 
 def choose_device(device: str) -> torch.device:

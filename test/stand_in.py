@@ -8,9 +8,12 @@ from instance_depth_ros.engines.probe import PROBE_FRAMES
 
 
 class StandIn:
-    """A module of instance_depth_ros.engines. built, calls: how often; probed: the calls that checking it takes."""
+    """A module of instance_depth_ros.engines. built, calls: how often; probed: the calls that checking it takes.
 
-    probed, failing = PROBE_FRAMES - 1, False
+    failing: calls raise; meeting: a barrier at which each call waits.
+    """
+
+    probed, failing, meeting = PROBE_FRAMES - 1, False, None
 
     def __init__(self, precision: str = "", problem: str = "", factor: float = 1.0):
         self.PRECISION, self.factor = precision, factor
@@ -28,6 +31,8 @@ class StandIn:
 
         def run(*tensors):
             self.calls += 1
+            if self.meeting:
+                self.meeting.wait(60)
             if self.failing:
                 raise RuntimeError("device lost")
             with torch.no_grad():

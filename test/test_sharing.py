@@ -1,5 +1,6 @@
 """Cameras that share an engine: what each gets is what it would get alone, whoever comes when, ends or fails."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from stand_in import StandIn, install
 from test_engine import KIND
 
 from instance_depth_ros import config, sharing
+from instance_depth_ros import engine as engine_module
 from instance_depth_ros.engine import Engine
 from instance_depth_ros.estimator import Estimator
 from instance_depth_ros.frame import Frame
@@ -187,14 +189,18 @@ def test_a_batch_that_fails_is_all_callers_failure_and_the_next_works():
     assert engine.batches == [2, "failed", 2] and one.memory.frames == other.memory.frames == 3
 
 
-def test_an_engine_made_ahead_of_time_takes_one_after_another(tmp_path, monkeypatch):
+def test_an_engine_made_ahead_of_time_takes_streams_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    install(monkeypatch, "compiled", StandIn())
+    monkeypatch.setattr(engine_module, "streams_at_once", lambda device: 2)
+    compiled = install(monkeypatch, "compiled", StandIn())
     engine = Counted(lively(), "cpu", "fp32", 1, "compiled", wait_ms=FOREVER_MS)
     streams = [Stream(engine, seed, 3) for seed in range(2)]
-    for _ in range(3):
+    for index in range(3):
+        if index == 2:
+            compiled.meeting = threading.Barrier(2)  # broken unless both are in it at once
         in_step(*streams)
-    assert engine.info["engine"] == "compiled" and engine._kind(torch.zeros(1, 3, *SIZE), True) == KIND
+    assert engine.info["engine"] == "compiled" and not engine.refused and not compiled.meeting.broken
+    assert engine._kind(torch.zeros(1, 3, *SIZE), True) == KIND
     plain = Engine(lively(), "cpu", "fp32", 1, "eager")
     for seed, stream in enumerate(streams):
         memory = Memory()

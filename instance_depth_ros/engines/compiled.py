@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from ..model.frame_graph import FrameGraph
 PRECISION = ""
 FILE = "graph.pt2"
 FIRST = (2, 6)
+RUNNERS = 4
 
 
 def problem(device: torch.device) -> str:
@@ -30,4 +32,8 @@ def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
 
 
 def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
-    return torch._inductor.aoti_load_package(str(folder / FILE))
+    from torch._inductor.package import load_package
+
+    # several cameras may be in it side by side; earlier torch lets one wait for another
+    several = {"num_runners": RUNNERS} if "num_runners" in signature(load_package).parameters else {}
+    return load_package(str(folder / FILE), **several)
