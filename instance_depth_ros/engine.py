@@ -108,9 +108,11 @@ class Engine:
 
         Eager torch takes them in one pass; an engine made ahead of time as many side by side as there are cores for.
         """
-        if len(images) == 1 or self._ahead_of_time(images[0], instances):
-            # not self(...), which in a SharedEngine waits for other streams
-            alone = partial(Engine.__call__, self, masks=None, instances=instances)
+        # not self(...), which in a SharedEngine waits for other streams
+        alone = partial(Engine.__call__, self, instances=instances)
+        if len(images) == 1:
+            return [alone(images[0], lenses[0], memories[0])]
+        if self._ahead_of_time(images[0], instances):
             return list(self._side_by_side.map(alone, images, lenses, memories))
         for memory in memories:
             memory.cast(self.dtype)

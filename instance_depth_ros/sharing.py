@@ -21,13 +21,13 @@ OF_ENGINE = ("weights", "weights_kind", "engine", "precision", "device", "thread
 
 @dataclass
 class Call:
-    """A frame that waits for the network, and where its prediction will be."""
+    """A frame that waits for the network, as an Engine is called, and where its prediction will be."""
 
     image: Tensor
     lens: Tensor | None
     memory: Memory | None
-    masks: Tensor | None
-    instances: bool
+    masks: Tensor | None = None
+    instances: bool = True
     caller: threading.Thread = field(default_factory=threading.current_thread)
     says: Future = field(default_factory=Future)
 
@@ -55,16 +55,9 @@ class SharedEngine(Engine):
         self._changed = threading.Condition()
         self._runner = ThreadPoolExecutor(1, thread_name_prefix="network")  # ends when nobody has the engine any more
 
-    def __call__(
-        self,
-        image: Tensor,
-        lens: Tensor | None,
-        memory: Memory | None,
-        masks: Tensor | None = None,
-        instances: bool = True,
-    ) -> Prediction:
-        """As Engine's."""
-        call = Call(image, lens, memory, masks, instances)
+    def __call__(self, *frame, **asked) -> Prediction:
+        """As Engine's; see Call."""
+        call = Call(*frame, **asked)
         with self._changed:
             now_s, partners = time.monotonic(), self._partners(call.caller)
             self._came[call.caller] = now_s

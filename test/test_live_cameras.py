@@ -72,7 +72,9 @@ def test_the_newest_picture_of_a_stream_wins_and_the_others_are_counted():
             time.sleep(0.05)
             taken.append(opened.read())
         assert numbers(taken) == sorted(set(numbers(taken)))
-        assert len(taken) + opened.overwritten >= 19 and opened.overwritten > 0
+        # Without its buffer FFmpeg may spend the first pictures, rarely more than one, on finding out what they are.
+        known, last = len(taken) + opened.overwritten, number_of(taken[-1].color)
+        assert last - 3 <= known <= last + 1 and opened.overwritten > 0
 
 
 def test_a_stream_that_falls_silent_is_an_error_within_its_time():

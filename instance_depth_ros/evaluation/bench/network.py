@@ -133,7 +133,7 @@ def camera_rows(settings: dict) -> Iterator[dict]:
 
     ratio: what one more costs, the first being 1. Counts are taken in turns.
     """
-    settings = config.make("depth", **settings)
+    settings = ready(settings, SIZES["480p"]).settings
     engine = SharedEngine.of(settings, wait_ms=settings.batch_wait_ms)
     streams = [Stream(Estimator(settings, engine), *SIZES["480p"]) for _ in range(max(CAMERAS))]
     threads = [ThreadPoolExecutor(1) for _ in streams]
