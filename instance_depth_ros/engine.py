@@ -53,7 +53,8 @@ class Engine:
         self.relative = False
         self.refused: dict[str, str] = {}
         self.builds, self.lacking = True, set[Kind]()
-        self._side_by_side = ThreadPoolExecutor(streams_at_once(self.device), thread_name_prefix="stream")
+        self._at_once = streams_at_once(self.device)
+        self._side_by_side = ThreadPoolExecutor(self._at_once, thread_name_prefix="stream")
         self._built: dict[Kind, Built | None] = {}
         self._running: Built | None = None
         if engine != "eager" or precision == "auto":
@@ -106,13 +107,14 @@ class Engine:
     ) -> list[Prediction]:
         """As so many calls, a frame each of streams that have all seen one; images and lenses of one shape.
 
-        Eager torch takes them in one pass; an engine made ahead of time as many side by side as there are cores for.
+        Side by side, as far as there are cores; else eager torch takes them in one pass, and an engine made ahead of
+        time one after another.
         """
         # not self(...), which in a SharedEngine waits for other streams
         alone = partial(Engine.__call__, self, instances=instances)
         if len(images) == 1:
             return [alone(images[0], lenses[0], memories[0])]
-        if self._ahead_of_time(images[0], instances):
+        if self._at_once > 1 or self._ahead_of_time(images[0], instances):
             return list(self._side_by_side.map(alone, images, lenses, memories))
         for memory in memories:
             memory.cast(self.dtype)

@@ -17,7 +17,7 @@ class StandIn:
 
     def __init__(self, precision: str = "", problem: str = "", factor: float = 1.0):
         self.PRECISION, self.factor = precision, factor
-        self.problem = lambda device: problem
+        self.problem, self.against = lambda device: problem, lambda device: ""
         self.built = self.calls = 0
         self._graphs = {}
 

@@ -14,7 +14,7 @@ from test_engine import KIND, stream
 from instance_depth_ros import config
 from instance_depth_ros.cli import main
 from instance_depth_ros.engine import Engine
-from instance_depth_ros.engines import choice, store
+from instance_depth_ros.engines import choice, compiled, store
 from instance_depth_ros.nodes import building
 from instance_depth_ros.nodes.building import Builder
 
@@ -44,6 +44,17 @@ def test_the_fastest_of_those_that_agree_is_kept_and_the_refused_are_named(monke
     engine = Engine(lively(), "cpu", "fp32", 1, "auto")
     stream(engine)
     assert engine.info["engine"] == "eager" and not engine.lacking
+
+
+def test_what_would_stop_the_node_runs_only_by_name(monkeypatch):
+    slow = install(monkeypatch, "compiled", StandIn())
+    slow.against = compiled.against
+    entry = choice.choose(lively(), SimpleNamespace(device="cpu", **LIVELY), KIND)
+    assert "holds the interpreter" in entry.says["refused"]["compiled"] and slow.built == 0
+    assert compiled.against(torch.device("cuda")) == ""
+    named = Engine(lively(), "cpu", "fp32", 1, "compiled")
+    stream(named)
+    assert named.info["engine"] == "compiled"
 
 
 def test_they_are_timed_in_turns(monkeypatch):

@@ -45,6 +45,9 @@ def choose(network: DepthNetwork, settings, kind: Kind) -> store.Entry:
         if needed and settings.precision not in ("auto", needed):
             refused[name] = f"it is {needed}, and precision {settings.precision} is asked for"
             continue
+        if why := backend(name).against(engine.device):
+            refused[name] = f"{why}; engine:={name} takes it all the same"
+            continue
         try:
             built = engine.obtain(name, kind, fp32)
             call = eagerly(fp32 if needed else engine.network, engine.device, built)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 
 import torch
@@ -14,13 +13,17 @@ from ..model.frame_graph import FrameGraph
 PRECISION = ""
 FILE = "graph.pt2"
 FIRST = (2, 6)
-RUNNERS = 4
 
 
 def problem(device: torch.device) -> str:
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < FIRST:
         return f"needs torch 2.6 or later, this is {torch.__version__}; pip install 'torch>=2.6'"
     return ""
+
+
+def against(device: torch.device) -> str:
+    # on CUDA only until the kernels are on their way
+    return "holds the interpreter all along a frame, in which a node receives nothing" if device.type == "cpu" else ""
 
 
 def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
@@ -32,8 +35,4 @@ def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
 
 
 def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
-    from torch._inductor.package import load_package
-
-    # several cameras may be in it side by side; earlier torch lets one wait for another
-    several = {"num_runners": RUNNERS} if "num_runners" in signature(load_package).parameters else {}
-    return load_package(str(folder / FILE), **several)
+    return torch._inductor.aoti_load_package(str(folder / FILE))

@@ -23,6 +23,10 @@ def problem(device: torch.device) -> str:
     return f"{', '.join(missing)} not installed; pip install {' '.join(NEEDED)}" if missing else ""
 
 
+def against(device: torch.device) -> str:
+    return ""
+
+
 def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
     import onnx
 

@@ -48,6 +48,10 @@ def problem(device: torch.device) -> str:
     return ""
 
 
+def against(device: torch.device) -> str:
+    return ""
+
+
 def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
     """Takes minutes."""
     import torch_tensorrt
