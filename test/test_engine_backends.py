@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import lively
 
-from instance_depth_ros.engines import compiled, onnx
+from instance_depth_ros.engines import compiled, cuda_graph, onnx
 from instance_depth_ros.model.folded import fold_norms
 from instance_depth_ros.model.frame_graph import FrameGraph
 from instance_depth_ros.model.memory import Memory
@@ -93,3 +93,61 @@ def test_onnx_says_what_is_missing_and_where_it_runs(monkeypatch):
 def test_another_torch_than_2_6_or_later_is_named(monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
     assert "needs torch 2.6 or later, this is 2.5.1+cpu" in compiled.problem(CPU)
+
+
+# CUDA graphs: the recording itself needs a GPU; here a stand-in runs the function again, as a graph would
+
+
+def recorded(run, inputs):
+    outputs = run(*inputs)
+
+    def replay():
+        for output, new in zip(outputs, run(*inputs), strict=True):
+            output.copy_(new)
+
+    return replay, outputs
+
+
+def doubled(image, slots):
+    return image * 2, slots + 1
+
+
+def test_a_recorded_graph_takes_each_calls_inputs_and_leaves_former_outputs_alone(monkeypatch):
+    monkeypatch.setattr(cuda_graph, "record", recorded)
+    replayed = cuda_graph.Replayed(doubled)
+    inputs = [(torch.full((2, 3), float(n)), torch.arange(n, n + 4)) for n in range(3)]
+    outputs = [replayed(*given) for given in inputs]
+    for given, seen in zip(inputs, outputs, strict=True):
+        for want, have in zip(doubled(*given), seen, strict=True):
+            torch.testing.assert_close(have, want)
+
+
+def test_what_cannot_be_recorded_is_called_as_it_is_and_said_once(monkeypatch, caplog):
+    def refused(run, inputs):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(cuda_graph, "record", refused)
+    replayed, given = cuda_graph.Replayed(doubled), (torch.ones(2), torch.arange(2))
+    for _ in range(3):
+        assert torch.equal(replayed(*given)[0], given[0] * 2)
+    assert [record.message for record in caplog.records] == [
+        "no CUDA graph, kernels are launched one by one: operation not permitted when stream is capturing"
+    ]
+
+
+@pytest.mark.parametrize("recordable", [True, False])
+def test_a_compiled_graph_is_recorded_where_torchs_runner_allows_it(monkeypatch, tmp_path, recordable):
+    given = {}
+
+    def new(path, run_single_threaded=False, device_index=-1):
+        given.update(single=run_single_threaded, device=device_index)
+        return doubled
+
+    def old(path):
+        return doubled
+
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", new if recordable else old)
+    run = compiled.load(tmp_path, torch.device("cuda", 1))
+    assert isinstance(run, cuda_graph.Replayed) == recordable
+    assert given == ({"single": True, "device": 1} if recordable else {})
+    assert compiled.load(tmp_path, CPU) is doubled

@@ -62,6 +62,15 @@ def test_another_version_machine_or_code_is_another_engine(monkeypatch, thing):
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize("thing, stays", [("_version", False), ("_code", False), ("_machine", True)])
+def test_an_update_leaves_no_engine_behind_that_nothing_finds(monkeypatch, thing, stays):
+    before, size = store.put(key(), write), store.put(key(height=32), write)
+    monkeypatch.setattr(store, thing, lambda *_: "another")
+    after = store.put(key(), write)
+    assert before.path.exists() == stays
+    assert size.path.exists() and after == store.find(key())  # of another size: still to be made
+
+
 def test_weights_from_a_file_are_the_same_at_each_start(lively_weights):
     first, second = (checkpoint.load(str(lively_weights))[0] for _ in range(2))
     store.put(key(first), write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..model.frame_graph import FrameGraph
+from .cuda_graph import Replayed
 
 PRECISION = ""
 FILE = "graph.pt2"
@@ -35,4 +37,12 @@ def build(graph: FrameGraph, inputs: tuple[Tensor, ...], folder: Path) -> None:
 
 
 def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
-    return torch._inductor.aoti_load_package(str(folder / FILE))
+    """On CUDA recorded into a CUDA graph, where this torch's runner lets itself be recorded."""
+    path, loader = str(folder / FILE), torch._inductor.aoti_load_package
+    if device.type != "cuda":
+        return loader(path)
+    # a runner for many threads asks for events of the device, which recording forbids
+    wanted = {"run_single_threaded": True, "device_index": device.index or 0}
+    known = {name: value for name, value in wanted.items() if name in inspect.signature(loader).parameters}
+    run = loader(path, **known)
+    return Replayed(run) if "run_single_threaded" in known else run

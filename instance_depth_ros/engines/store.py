@@ -1,7 +1,8 @@
 """Built engines, and what was found fastest, in the user's cache folder: each known by all that it was made from.
 
 An entry is a folder, ENGINE-HASH: a manifest and the files it lists. What differs in one thing has another hash, so
-nothing stale is ever found. Entries appear whole or not at all.
+nothing stale is ever found. Entries appear whole or not at all, and take the place of those that differ from them only
+in what an update changes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "torch_tensorrt", "tensorrt")
 PACKAGE = Path(__file__).parent.parent
+UPDATED = ("code", "versions")  # parts of a key that an update of this package or of another changes
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def find(key: dict) -> Entry | None:
 def put(key: dict, says: dict | Callable[[Path], dict]) -> Entry:
     """Store what `says`; a function writes the entry's files into the folder it is given, and returns what it says.
 
-    Where it raises, nothing is stored. An entry of the same key that appeared meanwhile stays.
+    Where it raises, nothing is stored. An entry of the same key that appeared meanwhile stays. Entries of the same
+    thing from before an update are taken away.
     """
     path = _place(key)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +106,14 @@ def put(key: dict, says: dict | Callable[[Path], dict]) -> Entry:
         except OSError:
             if not path.is_dir():
                 raise
+    for other in entries():
+        if other.path != path and _lasting(other.key) == _lasting(key):
+            shutil.rmtree(other.path, ignore_errors=True)
     return Entry(path, key, said)
+
+
+def _lasting(key: dict) -> dict:
+    return {name: value for name, value in key.items() if name not in UPDATED}
 
 
 def entries() -> list[Entry]:
