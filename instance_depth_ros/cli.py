@@ -188,7 +188,8 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     parser.add_argument("--drift", action="store_true", help="of sim-long only what drift follows from: a fifth of it")
     network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
-    add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights", "rectify", "steady_s"))
+    instances = ("instances", "instance_threshold", "instance_every", "instance_weights")
+    add_settings(parser, (*network, *instances, "rectify", "steady_s"))
 
 
 def _data(text: str) -> str:

@@ -12,7 +12,17 @@ class CameraError(RuntimeError):
 
 
 class Camera(ABC):
-    """A source of frames; a context manager. One thread uses it at a time; another may interrupt() it."""
+    """A source of frames; a context manager. One thread uses it at a time; another may interrupt() it.
+
+    recording: it ends, and one that fails has ended; a live one is opened again. on_demand: its first frame waits for
+    who listens. at_now: its frames happen when they are given, whatever their stamps say.
+    """
+
+    recording = on_demand = at_now = False
+
+    def describe(self) -> dict[str, object]:
+        """What diagnostics tell of it besides its name: device, clock of the stamps, what was lost."""
+        return {}
 
     @abstractmethod
     def open(self) -> None:

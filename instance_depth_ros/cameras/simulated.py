@@ -43,6 +43,7 @@ class SimulatedCamera(Recording):
     truth: that of the frame read last. With the setting sensor_depth, frames have the depth that the camera would give.
     """
 
+    recording = False
     truth: Truth | None = None
 
     def _play(self) -> Iterator[tuple[np.ndarray, float]]:

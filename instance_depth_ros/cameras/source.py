@@ -46,6 +46,8 @@ class Recording(PictureCamera):
     skipped: pictures that could not be decoded. Stamps are wall clock, so that latencies can be measured.
     """
 
+    recording = on_demand = at_now = True
+
     def __init__(self, settings):
         super().__init__(settings)
         self.skipped = 0

@@ -17,7 +17,7 @@ from . import spin
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
 from .pairing import stamp_ns
 from .parameters import Parameters
-from .reader import RECORDINGS, CameraReader, restamped
+from .reader import CameraReader, restamped
 from .topics import COLOR, DEPTH_INFO, CameraTopics
 
 # A clip starts when the depth node listens; without one, when anybody does.
@@ -59,11 +59,11 @@ class CameraNode(Node):
         if self._topics is None:
             self._topics = CameraTopics(self, frame, truth)
             process.settle()
-            if self.settings.camera in (*RECORDINGS, "simulated"):
+            if self._reader.camera.on_demand:
                 self._wait_for_listeners()
         if self._pacer:
             self._pacer.wait(self._closing)
-        frame = restamped(frame, self.settings.camera, self.get_clock().now().nanoseconds)
+        frame = restamped(frame, self._reader.camera, self.get_clock().now().nanoseconds)
         self._monitor.received()
         if self._pacer:
             self._pacer.sent(frame.stamp_ns)
@@ -100,7 +100,7 @@ class CameraNode(Node):
     def _describe(self):
         problem = self._reader.problem
         source = f"{self.settings.camera} {self.settings.camera_path}".strip()
-        values = {"state": "silent" if problem else "active", "camera": source}
+        values = {"state": "silent" if problem else "active", "camera": source, **self._reader.camera.describe()}
         return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "publishing", values
 
 

@@ -138,12 +138,13 @@ class CameraInput:
             self._topics.close()
 
     def describe(self) -> dict[str, object]:
-        return {"camera": f"{self._settings.camera} {self._settings.camera_path}".strip()}
+        source = f"{self._settings.camera} {self._settings.camera_path}".strip()
+        return {"camera": source, **self._reader.camera.describe()}
 
     def _on_frame(self, frame) -> None:
         if self._settings.rate == "max":
             self._worker.wait_until_free()
-        frame = restamped(frame, self._settings.camera, self._node.get_clock().now().nanoseconds)
+        frame = restamped(frame, self._reader.camera, self._node.get_clock().now().nanoseconds)
         self._monitor.received()
         self._worker.put(lambda: frame)
         truth = getattr(self._reader.camera, "truth", None)

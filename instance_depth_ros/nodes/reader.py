@@ -6,10 +6,9 @@ import threading
 from dataclasses import replace
 
 from ..cameras import open_camera
-from ..cameras.base import CameraError
+from ..cameras.base import Camera, CameraError
 from ..frame import Frame
 
-RECORDINGS = ("file", "folder")
 # A driver's own stamp is kept when it is of this clock.
 SAME_CLOCK_NS = 1_000_000_000
 FIRST_DELAY_S, LAST_DELAY_S = 0.5, 10.0
@@ -19,11 +18,14 @@ STOP_S = 3.0
 CAMERA_LOSSES = {"skipped": "invalid", "overwritten": "overwritten"}
 
 
-def restamped(frame: Frame, camera: str, now_ns: int) -> Frame:
-    """The frame with a stamp of the ROS clock: a live driver's own, or now (a recording happens now for the graph)."""
-    if camera not in (*RECORDINGS, "simulated") and abs(now_ns - frame.stamp_ns) < SAME_CLOCK_NS:
-        return frame
-    return replace(frame, stamp_ns=now_ns)
+def restamped(frame: Frame, camera: Camera, now_ns: int) -> Frame:
+    """The frame with the stamp it has for the graph: its own, or now where it is no moment of the ROS clock.
+
+    A recording that has stamps keeps them, however old.
+    """
+    if camera.at_now or not (camera.recording or abs(now_ns - frame.stamp_ns) < SAME_CLOCK_NS):
+        return replace(frame, stamp_ns=now_ns)
+    return frame
 
 
 class CameraReader:
@@ -37,7 +39,6 @@ class CameraReader:
     def __init__(self, settings, on_frame, on_end, complain, monitor):
         self.camera = open_camera(settings)
         self.problem = f"opening the {settings.camera} camera"
-        self._recording = settings.camera in RECORDINGS
         self._on_frame, self._on_end, self._complain, self._monitor = on_frame, on_end, complain, monitor
         self._booked = dict.fromkeys(CAMERA_LOSSES, 0)
         self._stop = threading.Event()
@@ -66,7 +67,7 @@ class CameraReader:
                 expected = isinstance(error, CameraError | ValueError)
                 self.problem = str(error) if expected else f"the {self.camera.settings.camera} camera failed: {error!r}"
                 self._complain(self.problem)
-                if self._recording:
+                if self.camera.recording:
                     return self._on_end(True)
                 self._stop.wait(self._delay_s)
                 self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
