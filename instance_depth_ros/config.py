@@ -14,13 +14,16 @@ CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated")
 ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
 # of instances; the number of a class is its place
 CLASSES = ("background", "person", "animal", "ball", "racket", "vehicle", "other")
+# what tells how long a metre is, the surest first
+ANCHORS = ("sensor", "height", "stature")
 # the frozen splits of config/splits/
 SPLITS = ("sim-train", "sim-val", "sim-test", "sim-long")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. nodes: who takes it. live: acts at once when set on a running node."""
+    """One setting. nodes: who takes it. live: acts at once when set on a running node. many: some of the choices, with
+    commas between them, or none."""
 
     name: str
     default: bool | int | float | str
@@ -30,6 +33,7 @@ class Setting:
     bounds: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    many: bool = False
 
     @property
     def span(self) -> str:
@@ -38,6 +42,8 @@ class Setting:
 
     def check(self, value: Any) -> bool | int | float | str:
         """The value in the setting's type; ValueError names the setting, the value and what is allowed."""
+        if self.many:
+            return self._some(value)
         kind = type(self.default)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
@@ -50,6 +56,15 @@ class Setting:
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'")
         return value
+
+    def _some(self, value) -> str:
+        """YAML brings lists, too."""
+        names = value.strip("[] ").split(",") if isinstance(value, str) else list(value)
+        names = [name.strip() for name in names if name.strip()]
+        for name in names:
+            if name not in self.choices:
+                raise ValueError(f"{self.name} must be some of {', '.join(self.choices)}, got '{name}'")
+        return ",".join(names)
 
     def _parse(self, text: str, kind: type):
         """Command lines and launch arguments bring text."""
@@ -117,8 +132,15 @@ SETTINGS = (
     Setting("max_depth_m", 80.0, "farther depth is invalid", ("depth",), unit="m", bounds=(0.1, 1000.0), live=True),
     Setting("min_confidence", 0.07, "less confident depth is invalid: the sky, mostly", ("depth",),
             bounds=(0.0, 1.0), live=True),
-    Setting("fuse", "off", "registered sensor depth: off, or replace the network's depth where it is valid", ("depth",),
-            choices=("off", "replace"), live=True),
+    Setting("fuse", "fill", "registered sensor depth is kept where it is valid; fill: the rest the network's, at its "
+            "scale; replace: the network's as it is; off: the network's everywhere", ("depth",),
+            choices=("fill", "replace", "off"), live=True),
+    Setting("scale_anchors", "sensor,height,stature", "what the network's metres are corrected by, where it is known: "
+            "sensor depth, the camera's height above ground, people's stature; empty: nothing", ("depth",),
+            choices=ANCHORS, many=True, live=True),
+    Setting("camera_height_m", 0.0, "the camera's height above the ground it sees; 0: unknown", ("depth",), unit="m",
+            bounds=(0.0, 100.0), live=True),
+    Setting("ground_frame", "", "frame on the ground (base_footprint): tf's height of the camera above it", ("depth",)),
     Setting("instance_weights", "Roboflow/rf-detr-seg-medium",
             "instances: hf: a Hugging Face model by name, or its folder; the default is Apache-2.0, code and weights",
             ("depth",)),

@@ -1,4 +1,5 @@
-"""The way of a frame: cut? -> prepare -> network with memory -> sightings -> steady -> track -> full size -> sensor."""
+"""The way of a frame: cut? -> prepare -> network with memory -> sightings -> steady -> scale -> track -> full size ->
+sensor."""
 
 from __future__ import annotations
 
@@ -13,21 +14,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import borders, config, ground, on_device, sightings, tracking
+from . import borders, config, fusion, ground, on_device, scale, sightings, tracking
 from .carrying import carried
 from .describe import describe
 from .engine import Engine
 from .fade import Fade
-from .frame import SOURCE_NETWORK, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
-from .geometry import Intrinsics, valid
+from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
+from .geometry import Intrinsics, rays, sampled, valid
+from .ground import Ground
 from .labels import looked_up
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
 from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output_size, prepare
+from .model.ranges import MIN_DEPTH_M
 from .model.scene_cut import difference, thumbnail
 from .motion import camera_motion, pose_motion
 from .process import keep_memory
+from .scale import Scale
 from .sightings import Seen
 from .steady import Still, steady
 from .tracking import Identity, Tracks, track
@@ -42,7 +46,8 @@ class State:
     """All that belongs to one stream. step() consumes it; clone() forks it; a new one is a reset.
 
     Of the last frame: thumbnail; grey (h, w) uint8; its depth, still; world_from_camera. Of the last one in which the
-    network looked for instances: seen and identities; carried: frames since then. fade: of the last key frames.
+    network looked for instances: seen and identities; carried: frames since then. fade: of the last key frames. scale:
+    of the network's metres; ratios, alignment: how they, and disparity, differ from what a depth sensor measures.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -57,9 +62,17 @@ class State:
     identities: list[Identity | None] = field(default_factory=list)
     carried: int = 0
     fade: Fade | None = None
+    scale: Scale = field(default_factory=Scale)
+    ratios: fusion.Ratios | None = None
+    alignment: fusion.Alignment | None = None
 
     def clone(self) -> State:
         return replace(self, memory=self.memory.clone(), tracks=self.tracks.clone())
+
+    @property
+    def at_sensor_scale(self) -> bool:
+        """Whether the last frame's depth was brought to that of a depth sensor."""
+        return bool(self.ratios or self.alignment) or any(a.name == "sensor" and a.holds for a in self.scale.anchors)
 
     def renewed(self) -> State:
         """A new state in which no identity is given that this one has given."""
@@ -141,19 +154,26 @@ class Estimator:
             seen = self._see(says, depth_m, given, state)
         with timed(timings, "steady"):
             depth_m = self._steady(frame, depth_m, seen, motion, state)
+        with timed(timings, "scale"):
+            depth_m, seen, floor = self._scaled(frame, depth_m, seen, intrinsics, state)
         with timed(timings, "track"):
             if seen is not None:
-                seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics)
+                seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics, floor)
             identities = self._identify(frame, seen, motion, state)
         with timed(timings, "upsample"):
             full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
+        with timed(timings, "fuse"):
+            full, measured = self._fused(frame, full, state)
+            if measured is not None and seen is not None:
+                seen = sightings.with_layers(seen, np.fmax(sampled(full, depth_m.shape), MIN_DEPTH_M))
         with timed(timings, "finish"):
-            estimate = self._estimate(frame, intrinsics, full, confidence, reset)
+            estimate = self._estimate(frame, intrinsics, full, confidence, measured, state)
             if seen is not None:
                 pixels = np.array([0, *(identity.pixel if identity else 0 for identity in identities)], np.uint16)
                 told = describe(seen, labels, identities, estimate.depth_m, intrinsics)
                 estimate = replace(estimate, ids=looked_up(pixels, labels), instances=told)
-        return replace(estimate, detail_px=frame.size[0] / depth_m.shape[0], timings_ms=timings), state
+        detail_px = frame.size[0] / depth_m.shape[0]
+        return replace(estimate, detail_px=detail_px, scale=state.scale.factor, reset=reset, timings_ms=timings), state
 
     def _follow(self, frame: Frame, state: State | None) -> tuple[State, str]:
         """The state to go on with, and why its memory was dropped, '' if it was not."""
@@ -166,6 +186,7 @@ class Estimator:
             state.memory.reset()
         if reason:
             state.grey = state.still = state.world_from_camera = state.seen = state.fade = None
+            state.scale, state.ratios, state.alignment = Scale(), None, None
             # what was seen before a gap may be there still: tracks age by time
             if reason not in ("start", "gap"):
                 state.tracks = state.tracks.reset(state.stamp_ns)
@@ -288,6 +309,33 @@ class Estimator:
         depth_m, state.still = steady(depth_m, moving, frame.stamp_ns, motion, state.still, average_s)
         return depth_m
 
+    def _scaled(
+        self, frame: Frame, depth_m: np.ndarray, seen: Seen | None, intrinsics: Intrinsics, state: State
+    ) -> tuple[np.ndarray, Seen | None, Ground | None]:
+        """Depth and layers in metres as long as anchors say, and the ground in them."""
+        if self.relative:
+            return depth_m, seen, None
+        settings, ray = self.settings, rays(intrinsics.resized(*depth_m.shape[::-1]))
+        asked = settings.scale_anchors.split(",")
+        if any(anchor.name not in asked for anchor in state.scale.anchors):
+            state.scale = Scale()  # what was found out by an anchor that is not wanted any more
+        height_m, labels = settings.camera_height_m, np.zeros(depth_m.shape, np.uint16) if seen is None else seen.labels
+        known = "height" in asked and (height_m > 0 or frame.floor is not None)
+        floor = ground.fit(depth_m, labels, ray) if known or labels.any() else None
+        said = []
+        if "sensor" in asked and frame.depth_m is not None:
+            said.append(scale.of_sensor(depth_m, frame.depth_m))
+        if known and frame.floor is not None:
+            said.append(scale.of_floor(floor, frame.floor, depth_m, ray))
+        elif known:
+            said.append(scale.of_height(floor, height_m))
+        if "stature" in asked and seen is not None:
+            said.append(scale.of_stature(floor, depth_m, seen, ray))
+        state.scale = state.scale.after([anchor for anchor in said if anchor], frame.stamp_ns)
+        if (factor := state.scale.factor) == 1:
+            return depth_m, seen, floor
+        return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor)
+
     def _identify(
         self, frame: Frame, seen: Seen | None, motion: np.ndarray | None, state: State
     ) -> list[Identity | None]:
@@ -324,19 +372,45 @@ class Estimator:
             return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence, None
         return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence, labels
 
-    def _estimate(
-        self, frame: Frame, intrinsics: Intrinsics, raw: np.ndarray, confidence: np.ndarray, reset: str
-    ) -> Estimate:
-        """Limits, sensor depth where it is asked for, and who said what."""
-        source = np.full(frame.size, SOURCE_NETWORK, np.uint8)
+    def _fused(self, frame: Frame, full: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray | None]:
+        """Depth of the picture with that of a sensor, and where it was measured; None where no sensor ever was.
+
+        Disparity becomes metres as soon as a sensor has said how many.
+        """
+        how, measured_m = self.settings.fuse, frame.depth_m
+        if how == "off":
+            measured_m = state.ratios = state.alignment = None
         if self.relative:
-            return Estimate(
-                frame.stamp_ns, frame.frame_id, intrinsics, None, confidence, source, disparity=raw, reset=reset
-            )
-        settings = self.settings
-        if frame.depth_m is not None and settings.fuse == "replace":
-            measured = valid(frame.depth_m)
-            np.copyto(raw, frame.depth_m, where=measured)
+            if measured_m is not None:
+                state.alignment = fusion.align(full, measured_m, frame.stamp_ns, state.alignment)
+            if state.alignment is None:
+                return full, None
+            full = state.alignment.metres(full)
+        if measured_m is None and state.ratios is None:
+            return full, None
+        if measured_m is None:
+            measured_m = np.full_like(full, np.nan)
+        if how == "fill":
+            full, measured, state.ratios = fusion.fill(full, measured_m, frame.stamp_ns, state.ratios)
+            return full, measured
+        state.ratios, measured = None, valid(measured_m)
+        return np.where(measured, measured_m, full), measured
+
+    def _estimate(
+        self,
+        frame: Frame,
+        intrinsics: Intrinsics,
+        raw: np.ndarray,
+        confidence: np.ndarray,
+        measured: np.ndarray | None,
+        state: State,
+    ) -> Estimate:
+        """Limits, and who said what."""
+        settings, about = self.settings, (frame.stamp_ns, frame.frame_id, intrinsics)
+        source = np.full(frame.size, SOURCE_NETWORK_SCALED if state.at_sensor_scale else SOURCE_NETWORK, np.uint8)
+        if self.relative and state.alignment is None:
+            return Estimate(*about, None, confidence, source, disparity=raw)
+        if measured is not None:
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
         bad = raw > 0
         bad &= raw <= settings.max_depth_m
@@ -346,7 +420,7 @@ class Estimator:
         if bad.any():
             for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
                 np.copyto(array, nothing, where=bad)
-        return Estimate(frame.stamp_ns, frame.frame_id, intrinsics, raw, confidence, source, reset=reset)
+        return Estimate(*about, raw, confidence, source)
 
 
 def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

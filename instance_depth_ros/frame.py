@@ -20,6 +20,7 @@ class Frame:
     color: (H, W, 3) uint8 RGB. depth_m: (H, W) float32 metres registered to colour, NaN invalid, or None.
     ids: (H, W) uint16 id image from elsewhere, 0 background (instances: topic), or None.
     world_from_camera: (4, 4) pose of the optical frame where tf knows it, else None.
+    floor: (3,) the ground as a plane in the optical frame, 1 / z = floor @ (x / z, y / z, 1), where tf knows it.
     stamp_ns: when it was taken; received_ns: when this process got it (time.monotonic_ns clock).
     intrinsics None means unknown: the estimator then assumes a field of view and says so.
     """
@@ -32,6 +33,7 @@ class Frame:
     received_ns: int = field(default_factory=time.monotonic_ns)
     ids: np.ndarray | None = None
     world_from_camera: np.ndarray | None = None
+    floor: np.ndarray | None = None
 
     def __post_init__(self):
         shape = self.color.shape
@@ -50,6 +52,8 @@ class Frame:
         pose = self.world_from_camera
         if pose is not None and (np.shape(pose) != (4, 4) or not np.isfinite(pose).all()):
             raise ValueError(f"world_from_camera must be a finite (4, 4) pose or None, got shape {np.shape(pose)}")
+        if self.floor is not None and (np.shape(self.floor) != (3,) or not np.isfinite(self.floor).all()):
+            raise ValueError(f"floor must be a finite plane (3,) or None, got {self.floor!r}")
         if self.intrinsics is not None:
             self.intrinsics.check(size)
 
@@ -95,7 +99,8 @@ class Estimate:
     source: (H, W) uint8, SOURCE_*. ids: (H, W) uint16, each pixel's Instance.pixel, 0 background; None without
     instances (instances: none, relative weights). intrinsics: those used; intrinsics.assumed where they were guessed.
     detail_px: how many pixels of depth_m were interpolated from one of the network's output.
-    reset: why the memory was dropped before this frame ('' when it was not). timings_ms: by stage.
+    scale: what the network's metres were multiplied by. reset: why the memory was dropped before this frame ('' when it
+    was not). timings_ms: by stage.
     """
 
     stamp_ns: int
@@ -108,5 +113,6 @@ class Estimate:
     ids: np.ndarray | None = None
     instances: tuple[Instance, ...] = ()
     detail_px: float = 1.0
+    scale: float = 1.0
     reset: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -126,6 +126,12 @@ def valid(depth_m: np.ndarray) -> np.ndarray:
     return np.isfinite(depth_m) & (depth_m > 0)
 
 
+def sampled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, ...) -> the pixel in the middle of each of (h, w) cells."""
+    rows, columns = (((np.arange(n) + 0.5) * of / n).astype(int) for n, of in zip(size, picture.shape, strict=False))
+    return picture[rows[:, None], columns]
+
+
 def depth_from_codes(codes: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
     """(H, W) uint16 multiples of a unit, 0 invalid -> float32 metres, NaN invalid."""
     depth_m = codes.astype(np.float32) * np.float32(unit_m)

@@ -30,18 +30,30 @@ LEAST_FACTOR = 0.25
 
 
 class Ground(NamedTuple):
-    """plane: (3,), 1 / z = plane @ (x / z, y / z, 1). spread: relative depth error of the points on it."""
+    """plane: (3,), 1 / z = plane @ (x / z, y / z, 1). spread: relative depth error of the points on it. height_spread:
+    of the camera's height, by which the near and the far half of them, or left and right, differ."""
 
     plane: np.ndarray
     spread: float
+    height_spread: float
+
+    @property
+    def height_m(self) -> float:
+        """Of the camera above it."""
+        return float(1 / np.linalg.norm(self.plane))
+
+    def times(self, factor: float) -> Ground:
+        """The same ground where all metres are multiplied."""
+        return self._replace(plane=self.plane / factor)
 
 
-def doubted(seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics) -> tuple[Seen, np.ndarray]:
+def doubted(
+    seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics, ground: Ground | None
+) -> tuple[Seen, np.ndarray]:
     """Less score, less confidence (h, w) uint8 and more sigma_m where depth_m (h, w) disagrees with the ground."""
-    ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
-    ground = fit(depth_m, seen.labels, ray) if len(seen) else None
-    if ground is None:
+    if ground is None or not len(seen):
         return seen, confidence
+    ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
     factor, sigma_m = agreement(ground, depth_m, seen.labels, ray, seen.class_id, seen.depth_m, seen.sigma_m)
     if (factor < 1).any():
         confidence = (confidence * np.append(np.float32(1), factor)[seen.labels]).astype(np.uint8)
@@ -72,7 +84,20 @@ def fit(depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray) -> Ground | No
         if len(agree) < max(LEAST_POINTS, LEAST_SHARE * len(points)):
             return None
         plane = np.linalg.lstsq(agree, np.ones(len(agree)), rcond=None)[0]
-    return Ground(plane, float((agree @ plane).std())) if _below(plane[None])[0] else None
+    if not _below(plane[None])[0]:
+        return None
+    return Ground(plane, float((agree @ plane).std()), _height_spread(agree, plane))
+
+
+def _height_spread(points: np.ndarray, plane: np.ndarray) -> float:
+    """How far the heights of halves of the ground are from the whole's, relative: a ground that is bent has several."""
+    halves = []
+    for values in (points[:, 2], points[:, 0] / points[:, 2]):
+        near = values < np.median(values)
+        halves += [points[near], points[~near]]
+    planes = np.stack([np.linalg.lstsq(half, np.ones(len(half)), rcond=None)[0] for half in halves])
+    lengths = np.maximum(np.linalg.norm(planes, axis=1), 1e-9)
+    return float(np.sqrt(np.square(np.log(lengths / np.linalg.norm(plane))).mean()))
 
 
 def _below(planes: np.ndarray) -> np.ndarray:
@@ -106,17 +131,48 @@ def agreement(
     return factor.astype(np.float32), np.where(wrong, np.maximum(sigma_m, off_m), sigma_m).astype(np.float32)
 
 
+def on_ground(ground: Ground, depth_m: np.ndarray, ray: np.ndarray) -> np.ndarray:
+    """(h, w) bool: cells whose depth is about that of the plane."""
+    off = np.abs((ray @ ground.plane[:2].astype(np.float32) + np.float32(ground.plane[2])) * depth_m - 1)
+    return off < SURE * AGREE
+
+
+def heights_m(
+    ground: Ground, depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) how high above the ground each thing ends that stands on it, upright; NaN for others. And (K,) rows it has.
+
+    Others: what does not stand on visible ground, and what ends at the picture's edge or below another thing.
+    """
+    feet, stands = _feet(ground, depth_m, labels, ray, count)
+    slope = feet @ ground.plane
+    stands &= slope > 0
+    top, bottom = _rows(labels, count)[:, 1:]
+    stands &= top > 0
+    heads = np.flatnonzero((labels[1:] > 0) & (labels[:-1] != labels[1:]))
+    y, x = np.divmod(heads, labels.shape[1])
+    whose = labels[y + 1, x]
+    at_top = y + 1 == top[whose - 1]
+    whose, free = whose[at_top], labels[y[at_top], x[at_top]] == 0
+    stands &= np.bincount(whose, ~free, count + 1)[1:] == 0
+    half = np.abs(np.diff(ray[:, ray.shape[1] // 2, 1])).mean() / 2  # it ends at the cell's edge
+    edge = np.bincount(whose, ray[y[at_top] + 1, x[at_top], 1], count + 1)[1:]
+    edge = edge / np.maximum(np.bincount(whose, minlength=count + 1)[1:], 1) - half
+    up = -ground.plane / np.linalg.norm(ground.plane)
+    stand_m = 1 / np.where(stands, slope, 1)
+    high_m = stand_m * (edge - feet[:, 1]) / (up[1] - edge * up[2])
+    return np.where(stands, high_m, np.nan), bottom - top
+
+
 def _feet(ground: Ground, depth_m, labels, ray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(K, 3) mean ray (x / z, y / z, 1) of the lowest cells of each mask, and (K,) if they stand on visible ground."""
-    on_ground = np.zeros(labels.shape, bool)
-    off = np.abs((ray @ ground.plane[:2].astype(np.float32) + np.float32(ground.plane[2])) * depth_m - 1)
-    np.less(off, SURE * AGREE, out=on_ground, where=labels == 0)
+    free = on_ground(ground, depth_m, ray) & (labels == 0)
     ends = np.flatnonzero((labels[:-1] > 0) & (labels[1:] != labels[:-1]))
     y, x = np.divmod(ends, labels.shape[1])
     whose, (top, bottom) = labels[y, x], _rows(labels, count)
     low = y + 1 >= bottom[whose] - np.maximum(FEET * (bottom - top)[whose], 0)
     y, x, whose = y[low], x[low], whose[low]
-    standing = on_ground[y + 1, x]
+    standing = free[y + 1, x]
     cells, on = (np.bincount(whose, weights, count + 1)[1:] for weights in (None, standing))
     total = np.maximum(on, 1)
     feet = [np.bincount(whose, ray[y, x, axis] * standing, count + 1)[1:] / total for axis in (0, 1)]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .config import CLASSES
+from .geometry import sampled
 from .labels import boxes
 from .model.instances import SURE_LOGIT, Instances
 from .tracking import Sighting
@@ -55,6 +56,11 @@ class Seen:
             Sighting(mask, int(class_id), float(score), float(depth_m), float(sigma_m), embedding)
             for mask, embedding, (class_id, score, depth_m, sigma_m) in zip(masks, self.embedding, values, strict=True)
         ]
+
+    def times(self, factor: float) -> Seen:
+        """The same where all metres are multiplied."""
+        factor = np.float32(factor)
+        return replace(self, depth_m=self.depth_m * factor, sigma_m=self.sigma_m * factor)
 
     def at_full_size(self, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint16 labels of the picture: whose bilinear logit is largest, where one is above 0."""
@@ -205,10 +211,9 @@ def from_ids(ids: np.ndarray | None, size: tuple[int, int], output: tuple[int, i
 
 
 def _given(full: np.ndarray, class_id: list, score: list, output: tuple[int, int]) -> Seen:
-    rows, columns = (((np.arange(n) + 0.5) * of / n).astype(int) for n, of in zip(output, full.shape, strict=True))
     count, unknown = len(score), np.full(len(score), np.nan, np.float32)
     return Seen(
-        labels=full[rows[:, None], columns],
+        labels=sampled(full, output),
         class_id=np.array(class_id, np.int64),
         score=np.array(score, np.float32),
         depth_m=unknown,

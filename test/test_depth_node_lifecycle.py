@@ -61,7 +61,7 @@ def test_a_calibration_file_serves_where_no_camera_info_comes(tmp_path):
     lens.write_text(f"{{image_width: {SIZE[1]}, image_height: {SIZE[0]}, camera_matrix: {{data: {k}}}}}")
     with Graph(camera_info=str(lens)) as graph:
         assert graph.result(graph.send(picture(1)))["depth/camera_info"].k[0] == 55.0
-        assert "calibrated" in graph.diagnostics()["scale"]
+        assert "calibrated" in graph.diagnostics()["lens"]
         assert good_frame(graph)["depth/camera_info"].k[0] == FOCAL_PX
     with Graph(active=False, camera_info=str(tmp_path / "absent.yaml")) as graph:
         assert change(graph, "configure") and not change(graph, "activate") and state_of(graph) == "inactive"

@@ -12,7 +12,8 @@ pytest.importorskip("rclpy", reason="needs ROS")
 from ros_graph import SIZE, Graph, books, image, own_domain, picture  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from instance_depth_ros import config, geometry  # noqa: E402
+from instance_depth_ros import config, geometry, ground  # noqa: E402
+from instance_depth_ros.frame import SOURCE_NETWORK_SCALED, SOURCE_SENSOR  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
 from instance_depth_ros.nodes.instances import ROW  # noqa: E402
 
@@ -98,6 +99,23 @@ def silence_said(graph):
     return graph.diagnostics()["message"]
 
 
+def scale_said(graph):
+    """What diagnostics say of the scale after a frame."""
+    graph.result(paired_frame(graph))
+    return graph.diagnostics()["scale"]
+
+
+def scale_on_ground(graph):
+    """The same with a ground 2 m below the camera, of which the made-up network knows nothing, and no sensor."""
+    assert graph.set("scale_anchors", "[height, stature]").successful
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ground, "fit", lambda *_: ground.Ground(np.array([0, 0.5, 0]), 0.01, 0.01))
+        assert graph.call(Trigger, "depth/reset", Trigger.Request()).success
+        said = scale_said(graph)
+    assert graph.set("scale_anchors", config.BY_NAME["scale_anchors"].default).successful
+    return said
+
+
 # setting: value, what is observed, what of it must change
 LIVE = {
     "assumed_fov_deg": (90.0, lambda g: result_of("depth/camera_info")(g).k[0], lambda old, new: new < old),
@@ -109,10 +127,12 @@ LIVE = {
     "instance_every": (2, second_depth, lambda old, new: np.nanmax(np.abs(old - new)) > 1e-4),
     "instance_threshold": (0.0, instances_told_of, lambda old, new: old == 0 < new),
     "fuse": (
-        "replace",
+        "off",
         lambda g: messages.array_from_image(result_of("depth/source")(g)).max(initial=0, where=STEP_M == 1),
-        lambda old, new: (old, new) == (2, 1),
+        lambda old, new: (old, new) == (SOURCE_SENSOR, SOURCE_NETWORK_SCALED),
     ),
+    "scale_anchors": ("", scale_said, lambda old, new: "(sensor " in old and "(network alone)" in new),
+    "camera_height_m": (3.0, scale_on_ground, lambda old, new: "network alone" in old and "(height 1.50" in new),
     "cloud_stride": (4, lambda g: result_of("depth/points")(g).width, lambda old, new: (old, new) == (40, 20)),
     "cloud_step_ratio": (5.0, points_left_out, lambda old, new: old > 0 == new),
     "overlay_max_depth_m": (

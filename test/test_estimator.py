@@ -191,6 +191,7 @@ def test_fuse_keeps_what_the_sensor_measured(estimator):
     depth[:, :40], depth[0], depth[1], depth[2] = np.nan, 0, -1, np.inf
     measured = np.isfinite(depth) & (depth > 0)
     given = depth.copy()
+    estimator.settings.fuse, estimator.settings.scale_anchors = "off", ""
     network = estimator.step(frame(depth_m=depth))[0]
     assert (network.source == SOURCE_NETWORK).all()
     estimator.settings.fuse = "replace"

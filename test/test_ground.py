@@ -137,7 +137,8 @@ def test_doubt_reaches_score_sigma_and_the_confidence_image():
         guest=np.array([-1, -1]),
         embedding=np.empty((2, 0), np.float32),
     )
-    after, confidence = doubted(seen, depth_m, np.full(labels.shape, 200, np.uint8), LENS)
+    ground = fit(depth_m, seen.labels, RAY)
+    after, confidence = doubted(seen, depth_m, np.full(labels.shape, 200, np.uint8), LENS, ground)
     assert after.score[0] == np.float32(0.9) and after.sigma_m[0] == np.float32(0.2)
     assert after.score[1] < 0.7 and after.sigma_m[1] == pytest.approx(4, rel=0.1)
     assert (confidence[labels != 2] == 200).all() and (confidence[labels == 2] < 160).all()

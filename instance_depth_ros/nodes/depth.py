@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping
-from dataclasses import replace
 from functools import partial, wraps
 from weakref import WeakValueDictionary
 
@@ -93,10 +92,11 @@ class DepthNode(LifecycleNode):
         from ..estimator import Estimator
 
         estimator = Estimator(self.settings, **self._shared_engine())
-        if estimator.relative:
+        if estimator.relative and (self.settings.fuse == "off" or not self._has_depth()):
             raise ValueError(
                 f"weights '{self.settings.weights}' give relative disparity, not metres; use metric ones "
-                "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric"
+                "(metric_video_depth_anything_vits.pth, or instance_depth_tiny), or say weights_kind:=metric, or have "
+                "a depth sensor say how long a metre is (use_depth:=true, fuse:=fill)"
             )
         builder = Builder(estimator.engine, self.settings, self.get_logger().info)
         estimator.warm_up(self.settings.height, self.settings.width)
@@ -108,7 +108,8 @@ class DepthNode(LifecycleNode):
     @transition
     def on_activate(self):
         self._renew()
-        self._poses = Poses(self, self.settings.fixed_frame) if self.settings.fixed_frame else None
+        frames = self.settings.fixed_frame, self.settings.ground_frame
+        self._poses = Poses(self, *frames) if any(frames) else None
         self._worker = Worker(self._process, self._monitor.lost)
         try:
             self._input = self._open_input()
@@ -145,6 +146,10 @@ class DepthNode(LifecycleNode):
 
         return {"engine": shared(self.settings, self._engines)}
 
+    def _has_depth(self) -> bool:
+        """Whether frames may have sensor depth: those of a camera in here may."""
+        return self.settings.use_depth or self.settings.camera != "topic"
+
     def _open_input(self):
         if self.settings.camera == "topic":
             return TopicInput(self, self.settings, self._monitor, self._worker.put)
@@ -178,7 +183,7 @@ class DepthNode(LifecycleNode):
             started = time.perf_counter()
             frame = make_frame()
             if self._poses:
-                frame = replace(frame, world_from_camera=self._poses.at(frame.frame_id, frame.stamp_ns))
+                frame = self._poses.placed(frame)
             decoded = time.perf_counter()
             estimate = self._estimate(frame)
             estimated = time.perf_counter()
@@ -216,6 +221,8 @@ class DepthNode(LifecycleNode):
             raise
         if reset := "asked for" if asked else estimate.reset if begun else "":
             self._resets, self._last_reset = self._resets + 1, reset
+        if estimate.depth_m is None:
+            raise ValueError("relative weights have no metres yet: no depth sensor has measured enough of the picture")
         self._used_intrinsics, self._memory_mb = estimate.intrinsics, self._state.memory.megabytes
         self._found = {"instances": len(estimate.instances), "tracks": len(self._state.tracks.rows)}
         return estimate
@@ -227,7 +234,8 @@ class DepthNode(LifecycleNode):
     def _describe(self):
         """Level, message and values of the diagnostics."""
         problem = self._input.problem if self._input else f"the node is {self._label}"
-        values = {"state": self._label, "scale": self._scale(), "resets": self._resets, "last_reset": self._last_reset}
+        values = {"state": self._label, "lens": self._lens(), "resets": self._resets, "last_reset": self._last_reset}
+        values["scale"] = str(self._state.scale) if self._state else "unknown"
         if self._input:
             values.update(self._input.describe())
         if poses := self._poses:
@@ -238,7 +246,7 @@ class DepthNode(LifecycleNode):
         doing = (self._builder and self._builder.message) or "estimating"
         return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or doing, values
 
-    def _scale(self) -> str:
+    def _lens(self) -> str:
         lens = self._used_intrinsics
         if lens is None:
             return "unknown"

@@ -162,8 +162,9 @@ def growth_row(settings: dict) -> Iterator[dict]:
     stream, times = Stream(estimator, 120, 160), []
     for index in range(GROWTH_WARM_UP + GROWTH_FRAMES):
         if index == GROWTH_WARM_UP:
-            settle()
+            unsettle()  # what is given back at the end is given back here, too
             before_mb = rss_mb()
+            settle()
         times.append(timed(stream.step))
         stream.stages.clear()
     unsettle()

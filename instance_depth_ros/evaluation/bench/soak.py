@@ -22,6 +22,7 @@ from .host import filmed
 from .timing import Stream, write
 
 CAMERA_FPS, SIZE = 30.0, "480p"
+PERIOD_S = 1.0  # of readings of memory
 FIRST_S = 60.0  # what is allocated by then may stay
 GROWTH, SLOWER = 0.01, 1.2
 # Readings of memory that are averaged: one alone trembles with what is on its way.
@@ -74,7 +75,7 @@ def of_estimator(settings: dict, seconds: float) -> dict:
         stream.step()
         stream.stages.clear()
         latencies_ms.append((time.monotonic() - start) * 1e3)
-        if not memory or start - memory[-1][0] > 1.0:
+        if not memory or start - memory[-1][0] > PERIOD_S:
             memory.append((start, rss_mb()))
     count = len(latencies_ms)
     counts = {"sent": count, "frames_in": count, "frames_out": count, "lost": {}}
@@ -104,6 +105,7 @@ def judged(
         for name, part in parts.items()
     }
     growth = end / after - 1
+    by_minute = {name: [mb for _, mb in of_process[:: round(60 / PERIOD_S)]] for name, of_process in memory.items()}
     slower = percentiles["last_third"]["ms_p99"] / percentiles["first_third"]["ms_p99"]
     total = sum(lost.values())
     broken = {
@@ -116,6 +118,7 @@ def judged(
         "rss_mb_first_minute": round(after, 1),
         "rss_mb_end": round(end, 1),
         "growth": round(growth, 5),
+        "rss_mb_by_minute": by_minute,
         **percentiles,
         "slower": round(slower, 3),
         "frames_sent": sent,

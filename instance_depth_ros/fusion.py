@@ -1,0 +1,146 @@
+"""Sensor depth and the network's in one picture: measured pixels are kept, the others brought to the sensor's scale.
+
+The network has the shape of what the sensor does not see. How far off its scale is, is a smooth field: the robust mean
+of log (measured / network) around each pixel, in as wide a surrounding as it takes to find measured ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+
+import cv2
+import numpy as np
+
+from .geometry import valid
+
+CELL_PX = 4  # of the field
+COARSER = 4  # what is remembered has cells so many times as wide
+SURROUNDING = 0.05  # counts so much beside a cell full of measured pixels
+SPREAD = 0.1  # log ratios that are farther from those around them count less: flying pixels, mirrors
+KEPT_S, OLD = 0.5, 1e-3  # what was measured earlier counts for so long, and so much for ever
+LEAST_POINTS, DRAWS, ROUNDS = 100, 64, 3  # for scale and shift of disparity: points, hypotheses, fits to who agrees
+AGREE = 0.1  # relative depth error of a point that does
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """Log ratios (h, w) of coarse cells, how well each is known (h, w) 0..1, and the stamp of the frame."""
+
+    log_ratio: np.ndarray
+    known: np.ndarray
+    stamp_ns: int
+
+
+def fill(
+    depth_m: np.ndarray, measured_m: np.ndarray, stamp_ns: int, before: Ratios | None
+) -> tuple[np.ndarray, np.ndarray, Ratios | None]:
+    """Depth (H, W) float32, where it was measured, and what the next frame is to know: None where nothing ever was.
+
+    depth_m: the network's; measured_m: registered to it; both (H, W) float32 metres, not finite or not positive where
+    invalid.
+    """
+    measured = valid(measured_m)
+    both = measured & valid(depth_m)
+    sample = both[::CELL_PX, ::CELL_PX]
+    if not sample.any():
+        field = 0.0 if before is None else _at(before.log_ratio, depth_m.shape[::-1])
+        return np.where(measured, measured_m, depth_m * np.exp(field, dtype=np.float32)), measured, before
+    ratio = np.ones_like(depth_m)
+    np.divide(measured_m, depth_m, out=ratio, where=both)
+    log_ratio, weight = cv2.log(ratio), both.astype(np.float32)
+    middle = np.median(log_ratio[::CELL_PX, ::CELL_PX][sample])
+    rough, _ = _smooth(log_ratio, _trust(log_ratio - middle, weight, 2 * SPREAD), stamp_ns, None)
+    weight = _trust(log_ratio - rough, weight, SPREAD)
+    field, after = _smooth(log_ratio, weight, stamp_ns, before)
+    return np.where(measured, measured_m, depth_m * cv2.exp(field)), measured, after
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Of relative weights: 1 / metres = scale * disparity + shift; and the stamp of the frame."""
+
+    scale: float
+    shift: float
+    stamp_ns: int
+
+    def metres(self, disparity: np.ndarray) -> np.ndarray:
+        """float32; not positive or not finite where the disparity is of nowhere in front of the camera."""
+        with np.errstate(divide="ignore"):
+            return (1 / (np.float32(self.scale) * disparity + np.float32(self.shift))).astype(np.float32)
+
+
+def align(disparity: np.ndarray, measured_m: np.ndarray, stamp_ns: int, before: Alignment | None) -> Alignment | None:
+    """How disparity (H, W) of relative weights becomes metres, from registered depth (H, W); outliers are left out.
+
+    It moves smoothly. Where too little is measured, or no increasing line fits most of it, that before stays.
+    """
+    sample = np.s_[::CELL_PX, ::CELL_PX]
+    disparity, measured_m = disparity[sample], measured_m[sample]
+    both = valid(measured_m) & np.isfinite(disparity)
+    if np.count_nonzero(both) < LEAST_POINTS:
+        return before
+    z = measured_m[both].astype(np.float64)
+    points = np.column_stack([disparity[both], np.ones(len(z))])
+    pairs = np.random.default_rng(0).integers(len(z), size=(DRAWS, 2))
+    pairs = pairs[np.abs(points[pairs[:, 0], 0] - points[pairs[:, 1], 0]) > 1e-6]
+    lines = np.linalg.solve(points[pairs], 1 / z[pairs][..., None])[..., 0]
+    lines = lines[lines[:, 0] > 0]
+    if not len(lines):
+        return before
+    # z / z: a line is off by its relative depth error
+    line = lines[(np.abs(points @ lines.T * z[:, None] - 1) < AGREE).sum(0).argmax()]
+    for _ in range(ROUNDS):
+        agree = np.abs(points @ line * z - 1) < AGREE
+        if np.count_nonzero(agree) < max(LEAST_POINTS, len(z) // 4):
+            return before
+        line = np.linalg.lstsq(points[agree] * z[agree, None], np.ones(np.count_nonzero(agree)), rcond=None)[0]
+    if line[0] <= 0:
+        return before
+    if before is not None:
+        kept = exp(-max(stamp_ns - before.stamp_ns, 0) / 1e9 / KEPT_S)
+        line = kept * np.array([before.scale, before.shift]) + (1 - kept) * line
+    return Alignment(float(line[0]), float(line[1]), stamp_ns)
+
+
+def _trust(off: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
+    """Weights that fall with the distance from what is expected (Cauchy)."""
+    return weight / (1 + np.square(off * np.float32(1 / spread)))
+
+
+def _smooth(
+    log_ratio: np.ndarray, weight: np.ndarray, stamp_ns: int, before: Ratios | None
+) -> tuple[np.ndarray, Ratios]:
+    """The field at each pixel (H, W), and its coarse cells for the next frame."""
+    height, width = log_ratio.shape
+    coarse = max(1, width // (CELL_PX * COARSER)), max(1, height // (CELL_PX * COARSER))
+    cells = coarse[0] * COARSER, coarse[1] * COARSER
+    total, known = _area(log_ratio * weight, cells), _area(weight, cells)
+    wide_total, wide_known = _area(total, coarse), _area(known, coarse)
+    if before is not None and before.known.shape == wide_known.shape:
+        kept = before.known * np.float32(exp(-max(stamp_ns - before.stamp_ns, 0) / 1e9 / KEPT_S))
+        wide_total, wide_known = wide_total + kept * before.log_ratio, wide_known + kept
+    wide = _spread(wide_total, wide_known)
+    after = Ratios(wide, np.clip(wide_known, OLD, 1), stamp_ns)
+    for size in ((coarse[0] * 2, coarse[1] * 2), cells):
+        wide, own_total, own = _at(wide, size), _area(total, size), _area(known, size)
+        wide = (own_total + SURROUNDING * wide) / (own + SURROUNDING)
+    return _at(wide, (width, height)), after
+
+
+def _spread(total: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """total / known where it is known, what is around where it is not: from coarser and coarser cells (push-pull)."""
+    height, width = total.shape
+    if height <= 1 or width <= 1:
+        return np.full_like(total, total.sum() / max(known.sum(), 1e-9))
+    half = (width + 1) // 2, (height + 1) // 2
+    around = _at(_spread(_area(total, half), _area(known, half)), (width, height))
+    return (total + SURROUNDING * around) / (known + SURROUNDING)
+
+
+def _area(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(array, size, interpolation=cv2.INTER_AREA)
+
+
+def _at(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(array, size, interpolation=cv2.INTER_LINEAR)
