@@ -13,7 +13,7 @@ from ros_graph import SIZE, Graph, books, image, own_domain, picture  # noqa: E4
 from std_srvs.srv import Trigger  # noqa: E402
 
 from instance_depth_ros import config, geometry, ground  # noqa: E402
-from instance_depth_ros.frame import SOURCE_NETWORK_SCALED, SOURCE_SENSOR  # noqa: E402
+from instance_depth_ros.frame import SOURCE_NETWORK, SOURCE_SENSOR  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
 from instance_depth_ros.nodes.instances import ROW  # noqa: E402
 
@@ -23,13 +23,17 @@ own_domain()
 STEP_M = np.where(np.arange(SIZE[1]) < SIZE[1] // 2, 1.0, 1.5)[None].repeat(SIZE[0], 0).astype(np.float32)
 
 
+# else nothing but the sensor is seen
+START = {"fuse": "off", "scale_anchors": ""}
+
+
 @pytest.fixture(scope="module")
 def paired(tmp_path_factory):
     """A graph with registered depth and no CameraInfo, of a network that refines depth by whatever it sees."""
     weights = tmp_path_factory.mktemp("refining") / "refining.safetensors"
     network = lively(replace(SMALL, candidate_score=0.05, candidate_mask=0.3), seed=2)  # chance: it sees instances
     checkpoint.save(network, weights, {"name": "refining"}, exact=True)
-    with Graph(use_depth=True, weights=str(weights)) as graph:
+    with Graph(use_depth=True, weights=str(weights), **START) as graph:
         yield graph
 
 
@@ -112,7 +116,7 @@ def scale_on_ground(graph):
         patch.setattr(ground, "fit", lambda *_: ground.Ground(np.array([0, 0.5, 0]), 0.01, 0.01))
         assert graph.call(Trigger, "depth/reset", Trigger.Request()).success
         said = scale_said(graph)
-    assert graph.set("scale_anchors", config.BY_NAME["scale_anchors"].default).successful
+    assert graph.set("scale_anchors", START["scale_anchors"]).successful
     return said
 
 
@@ -127,11 +131,11 @@ LIVE = {
     "instance_every": (2, second_depth, lambda old, new: np.nanmax(np.abs(old - new)) > 1e-4),
     "instance_threshold": (0.0, instances_told_of, lambda old, new: old == 0 < new),
     "fuse": (
-        "off",
+        "fill",
         lambda g: messages.array_from_image(result_of("depth/source")(g)).max(initial=0, where=STEP_M == 1),
-        lambda old, new: (old, new) == (SOURCE_SENSOR, SOURCE_NETWORK_SCALED),
+        lambda old, new: (old, new) == (SOURCE_NETWORK, SOURCE_SENSOR),
     ),
-    "scale_anchors": ("", scale_said, lambda old, new: "(sensor " in old and "(network alone)" in new),
+    "scale_anchors": ("sensor", scale_said, lambda old, new: "(network alone)" in old and "(sensor " in new),
     "camera_height_m": (3.0, scale_on_ground, lambda old, new: "network alone" in old and "(height 1.50" in new),
     "cloud_stride": (4, lambda g: result_of("depth/points")(g).width, lambda old, new: (old, new) == (40, 20)),
     "cloud_step_ratio": (5.0, points_left_out, lambda old, new: old > 0 == new),
@@ -154,7 +158,7 @@ LIVE = {
 @pytest.mark.parametrize("name", [setting.name for setting in config.for_node("depth") if setting.live])
 def test_a_live_setting_acts(paired, name):
     value, observe, changed = LIVE[name]
-    default = config.BY_NAME[name].default
+    default = START.get(name, config.BY_NAME[name].default)
     old = observe(paired)
     assert paired.set(name, value).successful
     try:
@@ -171,7 +175,7 @@ def test_a_setting_of_the_start_is_refused_with_the_reason(paired):
     refused = paired.set("max_depth_m", -3.0)
     assert not refused.successful and "max_depth_m" in refused.reason and "-3" in refused.reason
     refused = paired.set("fuse", "sometimes")
-    assert not refused.successful and "one of off, replace" in refused.reason
+    assert not refused.successful and "one of fill, replace, off" in refused.reason
     assert paired.depth.settings == before and before.weights.endswith("refining.safetensors")
     assert before.max_depth_m == 80.0
 
