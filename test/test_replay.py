@@ -109,7 +109,7 @@ def test_colour_alone_where_there_is_no_depth(tmp_path):
     opened = camera("replay", write(tmp_path / "bag", moments(3, depth=False)))
     frames = play(opened)
     assert numbers(frames) == [0, 1, 2] and frames[0].depth_m is None
-    assert opened.describe()["depth_topic"] == "none"
+    assert opened.describe()["camera_depth_topic"] == "none"
     assert len(play(camera("replay", tmp_path / "bag", replay_depth_topic="none"))) == 3
 
 
@@ -148,7 +148,7 @@ def test_known_names_go_first_then_the_only_topic_and_several_are_listed(tmp_pat
         ("only", ["/usb/image"], "/usb/image"),
     ):
         opened = bag(name, *topics)
-        assert len(play(opened)) == 1 and opened.describe()["color_topic"] == found
+        assert len(play(opened)) == 1 and opened.describe()["camera_color_topic"] == found
     assert len(play(bag("grey", "/left/image", encoding="mono8"))) == 1
     for name, topics in (
         ("two", ["/a", "/b"]),
@@ -180,7 +180,7 @@ def test_depth_that_is_not_registered_is_left_out_or_refused(tmp_path, caplog, w
     opened = camera("replay", write(tmp_path / "bag", rows))
     frames = play(opened)
     assert len(frames) == 1 and frames[0].depth_m is None
-    assert why in opened.describe()["depth_topic"] and why in caplog.text
+    assert why in opened.describe()["camera_depth_topic"] and why in caplog.text
     with pytest.raises(CameraError, match=f"{topic} .*not registered to {COLOR}: .*{why}"):
         camera("replay", tmp_path / "bag", replay_depth_topic=topic).open()
 

@@ -43,7 +43,7 @@ class ReplayCamera(StampedRecording):
         self._told = {}
 
     def describe(self) -> dict[str, object]:
-        return {"stamps": "as recorded", **self._told}
+        return {"camera_stamps": "as recorded", **self._told}
 
     def _frames(self) -> Iterator[Frame]:
         path = Path(self.settings.camera_path).expanduser()
@@ -111,7 +111,10 @@ class ReplayCamera(StampedRecording):
         why = self._why_unregistered(bag, color, depth) if depth else ""
         if why and wanted:
             raise CameraError(f"{depth} in {bag.path} is not registered to {color}: {why}")
-        self._told = {"color_topic": color, "depth_topic": f"{depth} left out: {why}" if why else depth or "none"}
+        self._told = {
+            "camera_color_topic": color,
+            "camera_depth_topic": f"{depth} left out: {why}" if why else depth or "none",
+        }
         if why:
             log.warning("%s is left out, as it is not registered to %s: %s", depth, color, why)
         return color, None if why else depth
