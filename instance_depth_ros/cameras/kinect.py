@@ -65,6 +65,8 @@ class KinectRecording(StampedRecording):
         self._told = {"camera_calibration": "of the recording", "camera_depth": "registered" if depth else "none"}
         sizes = [stream and (stream.width, stream.height) for stream in (color, depth)]
         try:
+            if depth and not depth.pix_fmt.startswith("gray16"):
+                raise ValueError(f"depth is no 16-bit grey, but {depth.pix_fmt}")
             calibration = read_calibration(_attachment(container), *sizes)
             self._color_lens, self._depth_lens, self._color_from_depth = calibration
         except ValueError as error:

@@ -36,7 +36,7 @@ def read_calibration(
     try:
         # Some writers end the text as C does.
         cameras = json.loads(text.rstrip(b"\0"))["CalibrationInformation"]["Cameras"]
-        color, depth = (next(c for c in cameras if c["Purpose"] == purpose) for purpose in (COLOR, DEPTH))
+        color, depth = _of(cameras, COLOR), _of(cameras, DEPTH)
         width, height = color_size
         whole = width * color["SensorHeight"] / color["SensorWidth"]
         # Colour is as wide as its sensor, and cropped (or, of an old 16:9 calibration, extended) above as below.
@@ -48,10 +48,15 @@ def read_calibration(
             raise ValueError(f"depth images of {depth_size[0]}x{depth_size[1]} are of no depth mode")
         whole, left, above = DEPTH_CROPS[depth_size]
         return color_lens, _lens(depth, depth_size, (whole, whole), (left, above)), pose
-    except StopIteration:
-        raise ValueError(f"it lacks a camera of purpose {COLOR} or {DEPTH}") from None
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"its layout is not known: {type(error).__name__} {error}") from None
+
+
+def _of(cameras: list[dict], purpose: str) -> dict:
+    for camera in cameras:
+        if camera["Purpose"] == purpose:
+            return camera
+    raise ValueError(f"it lacks a camera of purpose {purpose}")
 
 
 def _lens(camera: dict, size: tuple[int, int], whole: tuple[float, float], crop: tuple[float, float]) -> Intrinsics:
