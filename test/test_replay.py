@@ -130,6 +130,13 @@ def test_other_encodings_come_back_too(tmp_path):
     assert len(frames) == 3 and np.array_equal(frames[2].color, numbered(2)) and frames[0].intrinsics is None
     np.testing.assert_allclose(frames[1].depth_m, depth_m, rtol=0.002)
 
+    at, codes = stamp(0), depth_mm(0)
+    rows = [(f"{DEPTH}/compressedDepth", compressed(".png", codes, at, "16UC1; compressedDepth png", bytes(12)), at)]
+    rows += [(f"{COLOR}/compressed", compressed(".png", numbered(3), at, "png"), at), (INFO, info(at), at)]
+    frames = play(camera("replay", write(tmp_path / "ours", rows)))
+    assert np.array_equal(frames[0].depth_m, depth_from_millimetres(codes), equal_nan=True)
+    assert frames[0].intrinsics.fx == 100
+
     rows = [("/d", image(depth_m, stamp(0), "32FC1"), stamp(0)), ("/c", image(numbered(1), stamp(0)), stamp(0))]
     frames = play(camera("replay", write(tmp_path / "plain", rows), replay_depth_topic="d"))
     assert np.array_equal(frames[0].depth_m, depth_m, equal_nan=True)
