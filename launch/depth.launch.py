@@ -29,7 +29,7 @@ def generate_launch_description():
 
 
 def _setting_argument(setting):
-    choices = {"choices": setting.choices} if setting.choices and not setting.bounds else {}
+    choices = {"choices": setting.choices} if setting.choices else {}
     return DeclareLaunchArgument(setting.name, default_value=str(setting.default), description=setting.help, **choices)
 
 

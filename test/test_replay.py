@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -58,6 +59,20 @@ def test_a_bag_gives_its_frames_bit_for_bit_with_their_stamps_twice(tmp_path, st
         assert frame.intrinsics == Intrinsics(WIDTH, HEIGHT, 100.0, 100.0, 64.0, 48.0, distortion=(0.0,) * 5)
     assert (opened.skipped, opened.unpaired) == (0, 0) and not opened.at_now
     assert same(frames, play(opened)), "opened again, it gives the same"
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_memory_does_not_grow_with_the_bag(tmp_path, storage):
+    peaks = []
+    for count in (30, 30, 150):  # the first imports what it needs
+        opened = camera("replay", write(tmp_path / str(len(peaks)), moments(count), storage))
+        tracemalloc.start()
+        with opened:
+            while opened.read() is not None:
+                pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 1_000_000 < 150 * numbered(0).nbytes
 
 
 def test_a_folder_without_metadata_is_read_file_by_file(tmp_path):
