@@ -111,6 +111,18 @@ def test_a_bag_that_is_none_is_refused_by_name(tmp_path, storage):
         camera("replay", tmp_path / "absent").open()
 
 
+def test_damage_in_the_middle_ends_the_replay_and_names_the_file(tmp_path):
+    (file,) = write(tmp_path / "bag", moments(60)).glob("*.mcap")
+    data, middle = bytearray(file.read_bytes()), file.stat().st_size // 2
+    data[middle : middle + 80_000] = np.random.default_rng(0).bytes(80_000)
+    file.write_bytes(data)
+    frames = []
+    with camera("replay", file) as opened, pytest.raises(CameraError, match=f"{file.name} broke off: "):
+        while (frame := opened.read()) is not None:
+            frames.append(frame)
+    assert len(frames) >= 10 and numbers(frames) == list(range(len(frames)))
+
+
 def test_damaged_messages_are_skipped_and_counted_and_half_a_pair_is_none(tmp_path):
     rows = moments(8)
     color, depth = ([place for place, row in enumerate(rows) if row[0] == topic] for topic in (COLOR, DEPTH))
