@@ -128,6 +128,7 @@ def test_half_a_moment_is_no_frame_and_depth_may_be_taken_later(tmp_path):
         (None, "no attachment calibration.json"),
         (b"no JSON", "layout is not known"),
         (b'{"CalibrationInformation": {"Cameras": []}}', "lacks a camera"),
+        (calibration(IDENTITY | {"Rotation": [2, 0, 0, 0, 1, 0, 0, 0, 1]}), "is no pose"),
         (calibration(model="CALIBRATION_LensDistortionModelRational6KT"), "Rational6KT"),
     ),
 )

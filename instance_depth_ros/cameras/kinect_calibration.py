@@ -84,4 +84,6 @@ def _pose(camera: dict) -> np.ndarray:
     pose = np.eye(4)
     pose[:3, :3] = np.reshape(camera["Rt"]["Rotation"], (3, 3))
     pose[:3, 3] = camera["Rt"]["Translation"]
+    if not np.isfinite(pose).all() or np.abs(pose[:3, :3] @ pose[:3, :3].T - np.eye(3)).max() > 1e-3:
+        raise ValueError(f"Rt of {camera['Purpose']} is no pose: {camera['Rt']}")
     return pose

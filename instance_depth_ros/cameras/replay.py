@@ -49,16 +49,7 @@ class ReplayCamera(StampedRecording):
         path = Path(self.settings.camera_path).expanduser()
         if not path.exists():
             raise CameraError(f"there is no bag or folder {path}; camera_path names it")
-        self._why = ""
-        frames = self._of_sequence(path) if (path / "sequence.json").is_file() else self._of_bag(path)
-        seen = False
-        with closing(frames):
-            for frame in frames:
-                seen = True
-                yield frame
-        if not seen:
-            lost = f"{self.skipped} cannot be decoded, {self.unpaired} have no depth within {SLOP_NS // 10**6} ms"
-            raise CameraError(f"no picture in {path} can be replayed: {lost}; {self._why}".rstrip("; "))
+        return self._of_sequence(path) if (path / "sequence.json").is_file() else self._of_bag(path)
 
     def _of_sequence(self, path: Path) -> Iterator[Frame]:
         try:

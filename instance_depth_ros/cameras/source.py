@@ -120,14 +120,14 @@ class StampedRecording(Recording):
     """A recording of whole frames, whose stamps are kept: two replays give the same, and a loop goes on rising.
 
     The pace is that of the stamps; a gap longer than timeout_s is waited for so long, one into the past not at all.
-    unpaired: pictures whose depth is missing, and so left out.
+    unpaired: pictures whose depth is missing, and so left out. _why: what was wrong with the last that was skipped.
     """
 
     at_now = False
 
     def __init__(self, settings):
         super().__init__(settings)
-        self.unpaired = 0
+        self.unpaired, self._why = 0, ""
 
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
@@ -149,8 +149,10 @@ class StampedRecording(Recording):
             first_ns, last_ns = min(first_ns, stamp_ns), max(last_ns, stamp_ns)
             yield replace(frame, stamp_ns=stamp_ns + self._later_ns), self._step_s(before_ns, stamp_ns)
             before_ns = stamp_ns
-        if before_ns is not None:
-            self._later_ns += last_ns - first_ns + step_ns
+        if before_ns is None:
+            lost = f"{self.skipped} cannot be decoded, {self.unpaired} are without depth of their moment"
+            raise CameraError(f"no picture in {self.settings.camera_path}: {lost}. {self._why}".strip())
+        self._later_ns += last_ns - first_ns + step_ns
 
     def _step_s(self, before_ns: int | None, stamp_ns: int) -> float:
         if self.settings.fps:
