@@ -37,6 +37,8 @@ setup(
         "simulation": ["mujoco"],
         "viewer": ["rerun-sdk"],
         "video": ["av"],
+        # of bags; mcap reads what rosbags cannot, files that were cut
+        "replay": ["rosbags", "mcap"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "hf": ["transformers>=5.9", "torchvision"],
         "datasets": ["h5py"],
@@ -45,7 +47,7 @@ setup(
         "training": ["tensorboard"],
         "test": [
             *("pytest", "pytest-xdist", "ruff", "websockets", "transformers>=5.9", "h5py"),
-            *("pycocotools", "tabulate", "tensorboard"),
+            *("pycocotools", "tabulate", "tensorboard", "rosbags", "mcap"),
         ],
     },
     entry_points={

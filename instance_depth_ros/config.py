@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated")
+CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated", "replay", "kinect")
 # the six of the GID dataset, then ours; a tour leads through several places
 ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
 # of instances; the number of a class is its place
@@ -22,8 +22,11 @@ SPLITS = ("sim-train", "sim-val", "sim-test", "sim-long")
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. nodes: who takes it. live: acts at once when set on a running node. many: some of the choices, with
-    commas between them, or none."""
+    """One setting. nodes: who takes it. live: acts at once when set on a running node.
+
+    With choices and bounds it is one of the choices, or a number within the bounds as text. many: some of the choices,
+    with commas between them, or none.
+    """
 
     name: str
     default: bool | int | float | str
@@ -40,6 +43,11 @@ class Setting:
         """The bounds and the unit as people read them; '' without bounds."""
         return "[{:.10g}, {:.10g}] {}".format(*self.bounds, self.unit).strip() if self.bounds else ""
 
+    @property
+    def allowed(self) -> str:
+        """The choices as people read them; '' without any."""
+        return ", ".join(self.choices) + (f", or a number in {self.span}" if self.choices and self.bounds else "")
+
     def check(self, value: Any) -> bool | int | float | str:
         """The value in the setting's type; ValueError names the setting, the value and what is allowed."""
         if self.many:
@@ -47,14 +55,16 @@ class Setting:
         kind = type(self.default)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if kind is str and self.bounds and isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
         if isinstance(value, str) and kind is not str:
             value = self._parse(value, kind)
         if type(value) is not kind:
             raise ValueError(f"{self.name} must be {kind.__name__}, got {value!r}")
-        if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
+        if self.choices and value not in self.choices and not (self.bounds and self._within(value)):
+            raise ValueError(f"{self.name} must be one of {self.allowed}, got '{value}'")
+        if self.bounds and not self.choices and not self._within(value):
             raise ValueError(f"{self.name} must be in {self.span}, got {value:.10g}")
-        if self.choices and value not in self.choices:
-            raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, got '{value}'")
         return value
 
     def _some(self, value) -> str:
@@ -65,6 +75,12 @@ class Setting:
             if name not in self.choices:
                 raise ValueError(f"{self.name} must be some of {', '.join(self.choices)}, got '{name}'")
         return ",".join(names)
+
+    def _within(self, value: int | float | str) -> bool:
+        try:
+            return self.bounds[0] <= float(value) <= self.bounds[1]
+        except ValueError:
+            return False
 
     def _parse(self, text: str, kind: type):
         """Command lines and launch arguments bring text."""
@@ -80,13 +96,13 @@ SETTINGS = (
     # where pictures come from
     Setting("camera", "topic", "where frames come from; the depth node can open a camera itself, without a hop",
             ("camera", "depth"), choices=CAMERAS),
-    Setting("camera_path", "", "file, folder, device or URL of the camera", ("camera", "depth")),
+    Setting("camera_path", "", "file, folder, bag, device or URL of the camera", ("camera", "depth")),
     Setting("camera_info", "", "calibration: a ROS camera_info YAML file", ("camera", "depth")),
     Setting("camera_frame", "camera_color_optical_frame", "frame id of what the camera gives", ("camera", "depth")),
-    Setting("loop", False, "play a file or folder again and again", ("camera", "depth")),
-    Setting("rate", "real", "real: the pace of the recording; max: as fast as frames are taken", ("camera", "depth"),
-            choices=("real", "max")),
-    Setting("fps", 0.0, "frames per second asked of a webcam, or the pace of a file, folder or simulation; 0: its own",
+    Setting("loop", False, "play a recording again and again", ("camera", "depth")),
+    Setting("rate", "real", "real: the pace of the recording; max: as fast as frames are taken; 2.0: twice its pace",
+            ("camera", "depth"), choices=("real", "max"), bounds=(0.01, 100.0)),
+    Setting("fps", 0.0, "frames per second asked of a webcam, or the pace of a recording or simulation; 0: its own",
             ("camera", "depth"), unit="Hz", bounds=(0.0, 240.0)),
     Setting("width", 640, "width asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 7680)),
     Setting("height", 480, "height asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 4320)),
@@ -95,6 +111,10 @@ SETTINGS = (
     Setting("seed", 0, "seed of the simulated camera", ("camera", "depth"), bounds=(0, 2**31 - 1)),
     Setting("sensor_depth", False, "the simulated camera also gives the depth that its sensor would",
             ("camera", "depth")),
+    Setting("replay_color_topic", "", "topic of a bag to replay colour from; empty: found by type and name",
+            ("camera", "depth")),
+    Setting("replay_depth_topic", "", "topic of a bag to replay registered depth from; none: colour alone; empty: "
+            "found by type and name", ("camera", "depth")),
     Setting("timeout_s", 5.0, "a camera or stream silent for so long is opened again", ("camera", "depth"), unit="s",
             bounds=(0.5, 60.0)),
     # the network

@@ -72,6 +72,11 @@ def test_real_pace_follows_the_timestamps_of_the_file(tmp_path, slept):
     assert np.allclose(slept[0], [0.1, 0.3, 0.05, 0.55], atol=0.002)
 
 
+def test_a_rate_is_a_factor_of_the_pace(video, slept):
+    play(camera("file", video, rate="2.0"))
+    assert np.allclose(slept[0], [0.05] * 9)
+
+
 def test_fps_overrides_the_pace_of_the_file_through_a_loop(video, slept):
     play(camera("file", video, rate="real", fps=4.0, loop=True, frames=13))
     assert np.allclose(slept[0], [0.25] * 12)

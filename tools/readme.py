@@ -125,10 +125,8 @@ def parameters() -> str:
 
 
 def allowed(setting) -> str:
-    if setting.choices:
-        return ", ".join(setting.choices)
     bounds = "{:.10g} to {:.10g}".format(*setting.bounds) if setting.bounds else ""
-    return f"{bounds} {setting.unit}".strip()
+    return ", ".join(filter(None, [*setting.choices, f"{bounds} {setting.unit}".strip()]))
 
 
 def scenes() -> str:

@@ -14,8 +14,10 @@ CLASSES = {
     "webcam": "WebcamCamera",
     "stream": "StreamCamera",
     "simulated": "SimulatedCamera",
+    "replay": "ReplayCamera",
+    "kinect": "kinect_camera",
 }
-NEED_PATH = ("file", "folder", "stream")
+NEED_PATH = ("file", "folder", "stream", "replay")
 
 
 def open_camera(settings) -> Camera:

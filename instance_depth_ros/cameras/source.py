@@ -1,4 +1,4 @@
-"""What cameras that give plain pictures share: settings, calibration, stamps; and the pace of recordings."""
+"""What cameras that give plain pictures share: settings, calibration, stamps; and the pace and time of recordings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .calibration import fit, load_camera_info
 
 # A reader that is this late has paused the recording: it goes on from there, without a burst to catch up.
 PAUSE_S = 1.0
+# Between the last frame of a pass and the first of the next, where the recording has but one.
+LOOP_STEP_NS = 33_333_333
 
 
 class PictureCamera(Camera):
@@ -105,8 +108,64 @@ class Recording(PictureCamera):
         if self.settings.rate == "max":
             return
         now_s = time.monotonic()
-        self._due_s = now_s if self._due_s is None else self._due_s + step_s
+        pace = 1.0 if self.settings.rate == "real" else float(self.settings.rate)
+        self._due_s = now_s if self._due_s is None else self._due_s + step_s / pace
         if now_s - self._due_s > PAUSE_S:
             self._due_s = now_s
         if self._due_s > now_s:
             self._interrupted.wait(self._due_s - now_s)
+
+
+class StampedRecording(Recording):
+    """A recording of whole frames, whose stamps are kept: two replays give the same, and a loop goes on rising.
+
+    The pace is that of the stamps; a gap longer than timeout_s is waited for so long, one into the past not at all.
+    unpaired: pictures whose depth is missing, and so left out. _why: what was wrong with the last that was skipped.
+    """
+
+    at_now = False
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.unpaired, self._why = 0, ""
+
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]:
+        """One pass, with the recorded stamps. CameraError when it cannot be played."""
+
+    def _passes(self) -> Iterator[tuple[Frame, float]]:
+        self._later_ns = 0
+        return super()._passes()
+
+    def _play(self) -> Iterator[tuple[Frame, float]]:
+        first_ns = last_ns = before_ns = None
+        step_ns = LOOP_STEP_NS
+        for frame in self._frames():
+            stamp_ns = frame.stamp_ns
+            if before_ns is None:
+                first_ns = last_ns = stamp_ns
+            elif stamp_ns > before_ns:
+                step_ns = stamp_ns - before_ns
+            first_ns, last_ns = min(first_ns, stamp_ns), max(last_ns, stamp_ns)
+            yield replace(frame, stamp_ns=stamp_ns + self._later_ns), self._step_s(before_ns, stamp_ns)
+            before_ns = stamp_ns
+        if before_ns is None:
+            lost = f"{self.skipped} cannot be decoded, {self.unpaired} are without depth of their moment"
+            raise CameraError(f"no picture in {self.settings.camera_path}: {lost}. {self._why}".strip())
+        self._later_ns += last_ns - first_ns + step_ns
+
+    def _step_s(self, before_ns: int | None, stamp_ns: int) -> float:
+        if self.settings.fps:
+            return 1 / self.settings.fps
+        if before_ns is None:
+            return LOOP_STEP_NS / 1e9
+        return min(max(stamp_ns - before_ns, 0) / 1e9, self.settings.timeout_s)
+
+    def _frame(self, frame: Frame, _now_ns: int) -> Frame:
+        self._given += 1
+        # It may have waited for its time, or for who listens.
+        return replace(frame, received_ns=time.monotonic_ns())
+
+    def _lens_of(self, color: np.ndarray):
+        """The lens in the camera_info setting for a picture, None without one; ValueError for another shape."""
+        return self._lens and fit(self._lens, color.shape[1], color.shape[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -45,34 +45,40 @@ def decode(container, skip: Callable[[], None]) -> Iterator[tuple[np.ndarray, fl
 
     skip is called for each picture that is broken. CameraError when the source itself fails.
     """
+    for _, frame in decode_streams(container, container.streams.video[:1]):
+        if frame is None:
+            skip()
+        else:
+            yield rgb(frame), frame.time
+
+
+def decode_streams(container, streams: Sequence) -> Iterator[tuple]:
+    """(stream, frame) of several streams, None for one that is broken; CameraError when the source itself fails."""
     import av
 
     try:
-        for packet in _packets(container):
+        for packet in _packets(container, streams):
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
-                skip()
+                yield packet.stream, None
                 continue
             for frame in frames:
-                if frame.is_corrupt:
-                    skip()
-                else:
-                    yield _rgb(frame), frame.time
+                yield packet.stream, None if frame.is_corrupt else frame
     except av.error.EOFError:
         return
     except (av.error.FFmpegError, OSError) as error:
         raise CameraError(f"{_shown(container.name)} broke off: {_reason(error)}") from None
 
 
-def _packets(container) -> Iterator:
-    """The packets of the first video stream; damage between packets is read over."""
+def _packets(container, streams: Sequence) -> Iterator:
+    """The packets of these streams; damage between packets is read over."""
     import av
 
     failures = 0
     while True:
         try:
-            for packet in container.demux(video=0):
+            for packet in container.demux(*streams):
                 failures = 0
                 yield packet
             return
@@ -82,7 +88,7 @@ def _packets(container) -> Iterator:
                 raise
 
 
-def _rgb(frame) -> np.ndarray:
+def rgb(frame) -> np.ndarray:
     """Upright (H, W, 3) uint8 RGB of a decoded frame; phones store how they were held."""
     color = frame.to_ndarray(format="rgb24")
     # PyAV before 12, as in older distributions, does not know.

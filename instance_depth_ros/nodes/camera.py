@@ -1,4 +1,4 @@
-"""The camera node: any Camera onto topics, with stamps of now, at the pace of the recording or of who takes it."""
+"""The camera node: any Camera onto topics, stamped now unless it is a recording with stamps of its own, at its pace."""
 
 from __future__ import annotations
 

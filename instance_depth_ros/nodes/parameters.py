@@ -15,12 +15,12 @@ def descriptor(setting: Setting) -> ParameterDescriptor:
     text = setting.help + (f" [{setting.unit}]" if setting.unit else "")
     described = ParameterDescriptor(description=text, dynamic_typing=True)
     if setting.choices:
-        described.additional_constraints = "one of " + ", ".join(setting.choices)
+        described.additional_constraints = "one of " + setting.allowed
     if not setting.live:
         described.additional_constraints += "; acts at the next start" if setting.choices else "acts at the next start"
     if setting.bounds and isinstance(setting.default, float):
         described.floating_point_range = [FloatingPointRange(from_value=setting.bounds[0], to_value=setting.bounds[1])]
-    elif setting.bounds:
+    elif setting.bounds and isinstance(setting.default, int):
         low, high = (int(bound) for bound in setting.bounds)
         described.integer_range = [IntegerRange(from_value=low, to_value=high)]
     return described
