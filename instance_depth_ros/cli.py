@@ -187,9 +187,11 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=_count, metavar="N", help="only the first so many")
     parser.add_argument("--without-memory", action="store_true", help="also each frame by itself, for comparison")
     parser.add_argument("--drift", action="store_true", help="of sim-long only what drift follows from: a fifth of it")
+    given = "frames also know the depth that the scene's sensor gives, or where the ground is; repeatable"
+    parser.add_argument("--given", action="append", choices=("sensor", "floor"), default=[], help=given)
     network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory", "frames")
     instances = ("instances", "instance_threshold", "instance_every", "instance_weights")
-    add_settings(parser, (*network, *instances, "rectify", "steady_s"))
+    add_settings(parser, (*network, *instances, "rectify", "steady_s", "fuse", "scale_anchors"))
 
 
 def _data(text: str) -> str:

@@ -38,7 +38,7 @@ LONG = 2000
 # About so many frames of a clip are candidates for the picture sheet, at half size: neighbours look alike, and all fill
 # memory.
 SHEET_MOST = 12
-PARTS = ("instances", "static", "dynamic", "occlusion_bands", "uncovered")
+PARTS = ("instances", "static", "dynamic", "occlusion_bands", "uncovered", "filled")
 CLIP_MEANS = ("tae", "tae_truth", "tae_without_memory", "boundary_f1", "invented_at_borders", "ause")
 
 
@@ -49,7 +49,8 @@ class Evaluation:
     instances' depth, boundaries, depth invented at borders of the estimate's own instances, AUSE, what was hidden five
     frames before, trivial predictors and unrefined depth of every fifth; TAE of it and the one before.
     without_memory: those are also estimated as if each began a stream. limits_m: depth is clipped to them before errors
-    are taken, as some protocols do. drift_only: of each clip only the frames that drift follows from are seen.
+    are taken, as some protocols do. drift_only: of each clip only the frames that drift follows from are seen. given:
+    as of stream.moments(); with a sensor `filled` is what it does not measure, `unfused` the depth by colour alone.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class Evaluation:
         without_memory: bool = False,
         limits_m: tuple[float, float] | None = None,
         drift_only: bool = False,
+        given: tuple[str, ...] = (),
     ):
         self.estimator, self._without_memory, self._limits_m = estimator, without_memory, limits_m
-        self._drift_only = drift_only
+        self._drift_only, self._given = drift_only, given
         self._scores = defaultdict(lambda: MetricMean(PARTS))
         self._means = {name: {} for name in CLIP_MEANS}
         self._calibration, self._obstacles, self._instance_depth = Calibration(), Obstacles(), InstanceDepth()
@@ -74,7 +76,7 @@ class Evaluation:
         indices = stretches(frames) if self._drift_only else range(frames)
         values, before, earlier = {mean: [] for mean in CLIP_MEANS}, None, None
         shown_every = -(-len(indices) // (EVERY * SHEET_MOST))  # sampled frames
-        for moment in moments(self.estimator, footage, indices, self._without_memory):
+        for moment in moments(self.estimator, footage, indices, self._without_memory, self._given):
             matched = None
             if moment.ids is not None and moment.estimate.ids is not None:
                 matched = overlap(moment.ids, moment.rows, moment.estimate)
@@ -109,7 +111,7 @@ class Evaluation:
     ) -> None:
         truth_m, estimate, judged = moment.truth_m, moment.estimate, in_range(moment.truth_m)
         others = {"train_mean": train_mean(*truth_m.shape)}
-        others |= {"memory_none": moment.alone_m, "unrefined": moment.unrefined_m}
+        others |= {"memory_none": moment.alone_m, "unrefined": moment.unrefined_m, "unfused": moment.unfused_m}
         if judged.any():
             # The best constant for one metric is not the best for the other.
             for metric, constant_m in (("rel", best_constant_rel), ("sigma1", best_constant_sigma1)):
@@ -149,6 +151,7 @@ class Evaluation:
             "drift_without_memory": self._drift_alone.result()["drift"],
             "memory_none": _short(scores.get("memory_none")),
             "unrefined": _short(scores.get("unrefined")),
+            "unfused": _short(scores.get("unfused")),
             "train_mean": _short(scores.get("train_mean")),
             "best_constant": {m: _of(scores.get(f"constant_{m}"), m) for m in ("rel", "sigma1")},
             "clips": network["all"]["clips"],
@@ -189,6 +192,8 @@ def _parts(moment: Moment, earlier: Moment | None, K: np.ndarray) -> dict[str, n
         if earlier and _posed(earlier, moment):
             before_from_now = np.linalg.inv(earlier.world_from_camera) @ moment.world_from_camera
             parts["uncovered"] = uncovered(moment.truth_m, moment.static, earlier.truth_m, K, before_from_now)
+    if moment.measured is not None:
+        parts["filled"] = ~moment.measured
     return parts
 
 
@@ -253,7 +258,7 @@ def weights_sha256(weights: str) -> str | None:
 def table(result: dict) -> str:
     """The figures that matter, for people."""
     rows = [(name, result[name]) for name in ("all", "near", *PARTS)]
-    rows += [(name, result[name]) for name in ("memory_none", "unrefined", "train_mean", "best_constant")]
+    rows += [(name, result[name]) for name in ("memory_none", "unrefined", "unfused", "train_mean", "best_constant")]
     lines = [f"{'':16}{'REL':>8}{'sigma1':>8}"]
     lines += [f"{name.replace('_', ' '):16}{_cell(row['rel'])}{_cell(row['sigma1'])}" for name, row in rows if row]
     for names in (
@@ -273,14 +278,15 @@ def _cell(value: float | None) -> str:
 
 
 def main(args: Namespace) -> int:
-    """args: data, folder, clips, out, without_memory, drift, settings. Writes NAME.json and NAME.png; exit status."""
+    """args: data, folder, clips, out, without_memory, drift, given, settings. Writes NAME.json, .png; exit status."""
     name, _, folder = args.data.partition(":")
     settings = config.make("depth", **(published.EVERYWHERE if folder else {}) | args.settings)
     clips, protocol = open_published(name, folder) if folder else (open_split(name, args.folder, args.clips), None)
     clips, estimator = clips[: args.clips], Estimator(settings)
     if estimator.relative:
         return published.judge_relative(estimator, clips, protocol, Path(args.out))
-    evaluation = Evaluation(estimator, args.without_memory, protocol and protocol.limits_m, args.drift)
+    limits_m = protocol and protocol.limits_m
+    evaluation = Evaluation(estimator, args.without_memory, limits_m, args.drift, tuple(args.given))
     for number, footage in enumerate(clips, 1):
         with closing(footage):
             scores = evaluation.clip(footage, settings.frames)
@@ -293,6 +299,7 @@ def main(args: Namespace) -> int:
         "weights_sha256": weights_sha256(settings.weights),
         "engine": estimator.engine.info["engine"],
         "precision": estimator.engine.info["precision"],
+        "given": args.given,
         "settings": {key: value for key, value in args.settings.items() if key not in ("threads", "weights")},
         **provenance(),
         "by_clip": evaluation.by_clip(),

@@ -12,6 +12,8 @@ from ..datasets.clips import Footage
 from ..datasets.film import Film
 from ..estimator import Estimator, State
 from ..frame import Estimate, Frame
+from ..geometry import valid
+from ..ground import floor_of
 from ..model.scene_cut import thumbnail
 
 # Dear figures are of the last frame of every five, and of it and the one before: in a clip's first frame nothing has
@@ -29,7 +31,8 @@ class Moment:
     line in frames.jsonl. world_from_camera: (4, 4) or None. sampled: the last of every EVERY frames, or of a shorter
     clip. Of those, unrefined_m: depth without refinement by instances, and candidates: (mask, class_id, score) of all
     that may be an instance, before the threshold and without tracking; of those and the ones before them, alone_m:
-    depth without memory; None where it was not asked for.
+    depth without memory; None where it was not asked for. Where sensor depth was given: measured (H, W) bool, and of
+    sampled frames unfused_m: depth by colour alone.
     """
 
     index: int
@@ -45,19 +48,28 @@ class Moment:
     unrefined_m: np.ndarray | None
     alone_m: np.ndarray | None
     candidates: list[tuple[np.ndarray, int, float]] | None
+    measured: np.ndarray | None = None
+    unfused_m: np.ndarray | None = None
 
 
 def moments(
-    estimator: Estimator, footage: Footage, indices: Sequence[int], without_memory: bool = False
+    estimator: Estimator,
+    footage: Footage,
+    indices: Sequence[int],
+    without_memory: bool = False,
+    given: Sequence[str] = (),
 ) -> Iterator[Moment]:
     """These frames of a clip as one stream; the estimator is given colours and lens alone.
 
-    With instances: topic it is given the true id images, too, as those of a perfect source.
+    given: 'sensor' depth, and the true 'floor', as well. With instances: topic it is given the true id images, too, as
+    those of a perfect source.
     """
     truth = "truth_m" if "truth_m" in footage.layers else "depth_m"
     layers = [truth, *(name for name in LAYERS if name in footage.layers)]
     if isinstance(footage, Film):
         layers.append("amodal")  # a film's rows say who hides whom only then
+    if "sensor" in given:
+        layers.append("depth_m")
     given_ids = estimator.settings.instances == "topic"
     if given_ids and "ids" not in footage.layers:
         raise ValueError(f"instances: topic needs true ids, which {footage.about['name']} lacks; take network or none")
@@ -67,13 +79,22 @@ def moments(
         place = index % EVERY
         shot = footage.read(index, layers)
         ids = shot.get("ids")
-        frame = Frame(shot["color"], shot["stamp_ns"], intrinsics=footage.intrinsics, ids=ids if given_ids else None)
-        unrefined_m = alone_m = None
+        frame = Frame(
+            shot["color"],
+            shot["stamp_ns"],
+            intrinsics=footage.intrinsics,
+            ids=ids if given_ids else None,
+            depth_m=shot["depth_m"] if "sensor" in given else None,
+            floor=_floor(shot.get("world_from_camera")) if "floor" in given else None,
+        )
+        unrefined_m = alone_m = unfused_m = None
         if state is not None and index - 1 != before:
             state = _leapt(state, frame)
         before = index
         if place == last and refines:
-            unrefined_m = _unrefined(estimator, frame, state)
+            unrefined_m = _otherwise(estimator, frame, state, rectify=False)
+        if place == last and "sensor" in given:
+            unfused_m = _otherwise(estimator, frame, state, fuse="off", scale_anchors="")
         if without_memory and place in (last - 1, last):
             alone_m = estimator.step(frame)[0].depth_m
         estimate, state = estimator.step(frame, state)
@@ -92,6 +113,8 @@ def moments(
             unrefined_m if refines else None,
             alone_m,
             _candidates(estimator, estimate) if place == last and refines else None,
+            valid(frame.depth_m) if "sensor" in given else None,
+            unfused_m,
         )
 
 
@@ -109,13 +132,19 @@ def _candidates(estimator: Estimator, estimate: Estimate) -> list[tuple[np.ndarr
     return [(estimate.ids == one.pixel, one.class_id, one.score) for one in estimate.instances]
 
 
-def _unrefined(estimator: Estimator, frame: Frame, state) -> np.ndarray | None:
-    """The same frame from a fork of the state, with the live setting `rectify` off; None where it is off anyway."""
-    settings = estimator.settings
-    if not settings.rectify:
+def _otherwise(estimator: Estimator, frame: Frame, state: State | None, **live) -> np.ndarray | None:
+    """The same frame from a fork of the state with other live settings; None where they are so anyway."""
+    settings = vars(estimator.settings)
+    usual = {name: settings[name] for name in live}
+    if usual == live:
         return None
-    settings.rectify = False
+    settings.update(live)
     try:
         return estimator.step(frame, state.clone() if state else None)[0].depth_m
     finally:
-        settings.rectify = True
+        settings.update(usual)
+
+
+def _floor(world_from_camera: np.ndarray | None) -> np.ndarray | None:
+    """Of simulated scenes the ground is where the world's z is 0."""
+    return None if world_from_camera is None else floor_of(world_from_camera)

@@ -10,6 +10,7 @@ from rclpy.duration import Duration
 from rclpy.time import Time
 
 from ..frame import Frame
+from ..ground import floor_of
 
 # A transform may arrive so much later than the image of its time.
 WAIT_NS = 50_000_000
@@ -40,8 +41,12 @@ class Poses:
         if self._fixed_frame:
             frame = replace(frame, world_from_camera=self._at(self._fixed_frame, frame))
         if self._ground_frame:
-            frame = replace(frame, floor=floor_of(self._at(self._ground_frame, frame)))
+            frame = replace(frame, floor=self._floor(frame))
         return frame
+
+    def _floor(self, frame: Frame) -> np.ndarray | None:
+        ground_from_camera = self._at(self._ground_frame, frame)
+        return None if ground_from_camera is None else floor_of(ground_from_camera)
 
     def _at(self, target: str, frame: Frame) -> np.ndarray | None:
         """(4, 4) target_from_camera."""
@@ -59,13 +64,6 @@ class Poses:
     def close(self) -> None:
         """Unsubscribe."""
         self._listener.unregister()
-
-
-def floor_of(ground_from_camera: np.ndarray | None) -> np.ndarray | None:
-    """The plane z = 0 of the ground's frame as Frame.floor; None where the camera is not above it."""
-    if ground_from_camera is None or ground_from_camera[2, 3] <= 0:
-        return None
-    return -ground_from_camera[2, :3] / ground_from_camera[2, 3]
 
 
 def matrix_from_transform(transform) -> np.ndarray:
