@@ -14,7 +14,7 @@ import numpy as np
 
 from .geometry import valid
 
-CELL_PX = 4  # of the field
+STEP_PX, CELL = 2, 2  # pixels that are looked at, and how many of them along a side of a cell of the field
 COARSER = 4  # what is remembered has cells so many times as wide
 SURROUNDING = 0.05  # counts so much beside a cell full of measured pixels
 SPREAD = 0.1  # log ratios that are farther from those around them count less: flying pixels, mirrors
@@ -40,20 +40,21 @@ def fill(
     depth_m: the network's; measured_m: registered to it; both (H, W) float32 metres, not finite or not positive where
     invalid.
     """
-    measured = valid(measured_m)
-    both = measured & valid(depth_m)
-    sample = both[::CELL_PX, ::CELL_PX]
-    if not sample.any():
-        field = 0.0 if before is None else _at(before.log_ratio, depth_m.shape[::-1])
-        return np.where(measured, measured_m, depth_m * np.exp(field, dtype=np.float32)), measured, before
-    ratio = np.ones_like(depth_m)
-    np.divide(measured_m, depth_m, out=ratio, where=both)
-    log_ratio, weight = cv2.log(ratio), both.astype(np.float32)
-    middle = np.median(log_ratio[::CELL_PX, ::CELL_PX][sample])
-    rough, _ = _smooth(log_ratio, _trust(log_ratio - middle, weight, 2 * SPREAD), stamp_ns, None)
-    weight = _trust(log_ratio - rough, weight, SPREAD)
-    field, after = _smooth(log_ratio, weight, stamp_ns, before)
-    return np.where(measured, measured_m, depth_m * cv2.exp(field)), measured, after
+    measured, some = valid(measured_m), np.s_[::STEP_PX, ::STEP_PX]
+    own_m, their_m = depth_m[some], measured_m[some]
+    both = measured[some] & valid(own_m)
+    field, after = None if before is None else before.log_ratio, before
+    if both.any():
+        ratio = np.ones_like(own_m)
+        np.divide(their_m, own_m, out=ratio, where=both)
+        log_ratio, weight = cv2.log(ratio), both.astype(np.float32)
+        off = log_ratio - np.median(log_ratio[both][::STEP_PX])
+        rough, _ = _smooth(log_ratio, _trust(off, weight, 2 * SPREAD), stamp_ns, None)
+        off = log_ratio - _at(rough, log_ratio.shape[::-1])
+        field, after = _smooth(log_ratio, _trust(off, weight, SPREAD), stamp_ns, before)
+    if field is not None:
+        depth_m = depth_m * cv2.exp(_at(field, depth_m.shape[::-1]))
+    return np.where(measured, measured_m, depth_m), measured, after
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def align(disparity: np.ndarray, measured_m: np.ndarray, stamp_ns: int, before: 
 
     It moves smoothly. Where too little is measured, or no increasing line fits most of it, that before stays.
     """
-    sample = np.s_[::CELL_PX, ::CELL_PX]
+    sample = np.s_[:: 2 * STEP_PX, :: 2 * STEP_PX]
     disparity, measured_m = disparity[sample], measured_m[sample]
     both = valid(measured_m) & np.isfinite(disparity)
     if np.count_nonzero(both) < LEAST_POINTS:
@@ -111,9 +112,9 @@ def _trust(off: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
 def _smooth(
     log_ratio: np.ndarray, weight: np.ndarray, stamp_ns: int, before: Ratios | None
 ) -> tuple[np.ndarray, Ratios]:
-    """The field at each pixel (H, W), and its coarse cells for the next frame."""
+    """The field, and its coarse cells for the next frame."""
     height, width = log_ratio.shape
-    coarse = max(1, width // (CELL_PX * COARSER)), max(1, height // (CELL_PX * COARSER))
+    coarse = max(1, width // (CELL * COARSER)), max(1, height // (CELL * COARSER))
     cells = coarse[0] * COARSER, coarse[1] * COARSER
     total, known = _area(log_ratio * weight, cells), _area(weight, cells)
     wide_total, wide_known = _area(total, coarse), _area(known, coarse)
@@ -125,7 +126,7 @@ def _smooth(
     for size in ((coarse[0] * 2, coarse[1] * 2), cells):
         wide, own_total, own = _at(wide, size), _area(total, size), _area(known, size)
         wide = (own_total + SURROUNDING * wide) / (own + SURROUNDING)
-    return _at(wide, (width, height)), after
+    return wide, after
 
 
 def _spread(total: np.ndarray, known: np.ndarray) -> np.ndarray:
