@@ -66,7 +66,7 @@ def realsenses_on_usb(root: str | Path = "/") -> list[str]:
 
 def main(args: Namespace) -> int:
     """Exit status: 0, also where nothing is connected."""
-    shown = [*map(_of_realsense, realsenses()), *(_of_webcam(w) for w in webcams() if w.captures)]
+    shown = [*map(of_realsense, realsenses()), *(of_webcam(w) for w in webcams() if w.captures)]
     for lines in shown:
         print("\n".join(lines), end="\n\n")
     if not shown:
@@ -74,13 +74,13 @@ def main(args: Namespace) -> int:
     return 0
 
 
-def _of_realsense(device: RealSense) -> list[str]:
+def of_realsense(device: RealSense) -> list[str]:
     firmware = f"firmware {device.firmware}" + f", USB {device.usb}" * bool(device.usb)
     profiles = [f"  {profile}" for profile in device.profiles]
     return [f"{device.name}, serial {device.serial}, {firmware}", *profiles, "  instance-depth run --camera realsense"]
 
 
-def _of_webcam(webcam: Webcam) -> list[str]:
+def of_webcam(webcam: Webcam) -> list[str]:
     usb = f", USB at {webcam.usb_mbps:g} Mbit/s" if webcam.usb_mbps else ""
     head = f"{webcam.name or 'a video device'}, {webcam.path}{usb}"
     if not webcam.allowed:
