@@ -77,7 +77,8 @@ def main(args: Namespace) -> int:
 def of_realsense(device: RealSense) -> list[str]:
     firmware = f"firmware {device.firmware}" + f", USB {device.usb}" * bool(device.usb)
     profiles = [f"  {profile}" for profile in device.profiles]
-    return [f"{device.name}, serial {device.serial}, {firmware}", *profiles, "  instance-depth run --camera realsense"]
+    start = f"  instance-depth run --camera realsense --serial {device.serial}"
+    return [f"{device.name}, serial {device.serial}, {firmware}", *profiles, start]
 
 
 def of_webcam(webcam: Webcam) -> list[str]:
