@@ -1,16 +1,22 @@
 """Where the depth node finds its frames: named drivers, camera: auto, and what it says while nothing comes."""
 
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS")
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
 from ros_graph import Graph, image, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from instance_depth_ros import config  # noqa: E402
 from instance_depth_ros.cameras import NEED_PATH  # noqa: E402
+from instance_depth_ros.cameras.v4l2 import Webcam  # noqa: E402
+from instance_depth_ros.nodes import choosing  # noqa: E402
 from instance_depth_ros.nodes.drivers import AZURE_KINECT, ORBBEC, OURS, REALSENSE, SOURCES  # noqa: E402
 
 own_domain()
@@ -100,3 +106,57 @@ def test_every_camera_configures_without_hardware_and_says_what_it_waits_for(cam
             graph.until(graph.depth.ended.is_set)
         else:
             assert graph.diagnostics()["state"] == "active" and not graph.depth.ended.is_set()
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """A function of what is there -> what a ChosenInput opens, or what it says; it looks twice."""
+    context = Context()
+    rclpy.init(context=context)
+    node, driver = (rclpy.create_node(name, context=context) for name in ("chooser", "driver"))
+
+    def choose(camera, realsense, live, webcam):
+        made = [driver.create_publisher(Image, f"/{names.color}", 2) for names in live]
+        seen = [Webcam(Path("/dev/video4"), "Cam", "/dev/v4l/by-id/cam", "", 480.0, False, True)] * webcam
+        monkeypatch.setattr(choosing, "realsenses", lambda: [object()] * realsense)
+        monkeypatch.setattr(choosing, "webcams", lambda: seen)
+        monkeypatch.setitem(choosing.CLASSES, "realsense", "")
+        for names in live:
+            while not node.count_publishers(f"/{names.color}"):
+                time.sleep(0.01)
+        devices = {"open_camera": lambda chosen: (chosen.camera, chosen.camera_path)} if camera == "auto" else {}
+        chosen = choosing.ChosenInput(node, config.make("depth", camera=camera), lambda names: names, **devices)
+        chosen._timer.cancel()
+        chosen._look()
+        assert chosen._input is None or camera != "auto", "topics are discovered first"
+        chosen._look()
+        for publisher in made:
+            driver.destroy_publisher(publisher)
+        return chosen._input or chosen.problem
+
+    yield choose
+    node.destroy_node()
+    driver.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize(
+    "camera, realsense, live, webcam, expected",
+    [
+        ("auto", True, [OURS], True, ("realsense", "")),
+        ("auto", True, [REALSENSE], True, REALSENSE),
+        ("auto", False, [AZURE_KINECT], True, AZURE_KINECT),
+        ("auto", False, [], True, ("webcam", "/dev/v4l/by-id/cam")),
+        ("kinect_driver", True, [ORBBEC], True, ORBBEC),
+    ],
+)
+def test_auto_takes_a_realsense_then_topics_then_a_webcam(room, camera, realsense, live, webcam, expected):
+    assert room(camera, realsense, live, webcam) == expected
+
+
+def test_what_was_looked_for_is_said(room):
+    said = room("auto", False, [], False)
+    assert "no RealSense" in said and "no webcam" in said
+    for names in SOURCES["auto"]:
+        assert f"/{names.color}" in said
+    assert "webcam" not in room("kinect_driver", True, [], True)

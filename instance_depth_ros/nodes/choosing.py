@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 from rclpy.clock import Clock, ClockType
@@ -71,7 +72,8 @@ class ChosenInput:
         if devices and (webcam := next((webcam for webcam in webcams() if webcam.color), None)):
             return self._open("webcam", webcam.stable or str(webcam.path))
         names = ", ".join(map(self._full, self._candidates))
-        here = "no RealSense, no webcam and " if devices else ""
+        sdk = "" if find_spec("pyrealsense2") else " (pip install pyrealsense2 to see one)"
+        here = f"no RealSense{sdk}, no webcam and " if devices else ""
         elsewhere = remaps(self._node, name, kind)
         self._waiting = f"camera {self._settings.camera}: {here}no image on {names}{elsewhere}"
         return None

@@ -158,8 +158,8 @@ class DepthNode(LifecycleNode):
         if len(sources) == 1:
             return open_topics(*sources)
         # Of several nodes in a process all would open the one camera that is here.
-        alone = self._engines is None and self.settings.instances != "topic"
-        return ChosenInput(self, self.settings, open_topics, open_camera if alone else None)
+        devices = self.settings.camera == "auto" and self.settings.instances != "topic" and self._engines is None
+        return ChosenInput(self, self.settings, open_topics, open_camera if devices else None)
 
     def _stop_streaming(self) -> None:
         if self._input:
