@@ -122,8 +122,9 @@ class Listener:
     def _why_silent(self, silence_s: float) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         said = ", ".join(f"{info.node_name} ({_qos_text(info.qos_profile)})" for info in publishers)
-        elsewhere = remaps(self._node, self._name, self._kind)
-        way_out = f"{said}; is it sending?" if publishers else f"start a camera or remap the topic{elsewhere}"
+        way_out = f"{said}; is it sending?"
+        if not publishers:
+            way_out = f"start a camera or remap the topic{remaps(self._node, self._name, self._kind)}"
         mine = _qos_text(self._subscription.qos_profile)
         return (
             f"no image on {self.topic} for {silence_s:g} s: {len(publishers)} publishers, {way_out} "
