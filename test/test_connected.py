@@ -88,7 +88,12 @@ def test_sizes_and_rates_are_those_of_the_driver(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "answers, color",
-    [(driver(capabilities=METADATA), False), (driver({b"Z16 ": {(640, 480): [(1, 30)]}}), False), (driver(), True)],
+    [
+        (driver(capabilities=METADATA), False),
+        (driver({b"Z16 ": {(640, 480): [(1, 30)]}}), False),
+        (driver({b"YUYV": {}}), True),
+        (driver(), True),
+    ],
 )
 def test_what_gives_no_colour_is_no_webcam(tmp_path, monkeypatch, answers, color):
     usb_webcam(tmp_path, 0, "Cam", "C")

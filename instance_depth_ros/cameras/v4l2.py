@@ -33,9 +33,9 @@ ENUM_FRAMESIZES, ENUM_FRAMEINTERVALS = _request(74, 44), _request(75, 52)
 
 @dataclass(frozen=True)
 class Profile:
-    """Pictures that a device gives: pixel format, width and height in pixels, rates in Hz (maybe none are known).
+    """Pictures that a device gives: pixel format, width and height in pixels, rates in Hz.
 
-    stream: which of a device's, '' where it has one.
+    A driver may say no size (0) and no rates. stream: which of a device's, '' where it has one.
     """
 
     format: str
@@ -46,7 +46,8 @@ class Profile:
 
     def __str__(self) -> str:
         rates = ", ".join(f"{rate:g}" for rate in self.rates_hz)
-        return f"{self.stream} {self.format} {self.width}x{self.height}".strip() + f" at {rates} Hz" * bool(rates)
+        size = f" {self.width}x{self.height}" * bool(self.width)
+        return f"{self.stream} {self.format}{size}".strip() + f" at {rates} Hz" * bool(rates)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _ask(path: Path) -> tuple[bool, tuple[Profile, ...]] | None:
 def _profiles(descriptor: int) -> Iterator[Profile]:
     for answer in _each(descriptor, ENUM_FMT, 64, lambda index: struct.pack("=II", index, CAPTURE)):
         fourcc = answer[FOURCC_AT : FOURCC_AT + 4]
-        for width, height in _sizes(descriptor, fourcc):
+        for width, height in list(_sizes(descriptor, fourcc)) or [(0, 0)]:
             name = fourcc.decode("ascii", "replace").strip()
             yield Profile(name, width, height, tuple(_rates(descriptor, fourcc, width, height)))
 
@@ -124,10 +125,9 @@ def _sizes(descriptor: int, fourcc: bytes) -> Iterator[tuple[int, int]]:
     """Each size; of a range only the largest."""
     for answer in _each(descriptor, ENUM_FRAMESIZES, 44, lambda index: struct.pack("=I", index) + fourcc):
         kind, *size = struct.unpack_from("=6I", answer, SIZE_AT - 4)
-        if kind == DISCRETE:
-            yield size[0], size[1]
-        else:
-            return (yield size[1], size[4])
+        yield (size[0], size[1]) if kind == DISCRETE else (size[1], size[4])
+        if kind != DISCRETE:
+            return
 
 
 def _rates(descriptor: int, fourcc: bytes, width: int, height: int) -> Iterator[float]:

@@ -13,6 +13,7 @@ from .check import OK, RED, WARN, Check, installed
 
 PATIENCE_S = 20
 NVIDIA, DISPLAY_CLASS = "0x10de", "0x03"
+NO_GPU = "no NVIDIA GPU: the network runs on the processor"
 
 
 def checks(root: Path) -> list[Check]:
@@ -21,23 +22,17 @@ def checks(root: Path) -> list[Check]:
     return [found, torch_for(there, "L4T" in found.found), *engines(there), stored()]
 
 
-NO_GPU = "no NVIDIA GPU: the network runs on the processor"
-
-
 def gpu(root: Path) -> Check:
     """The NVIDIA GPU and its driver; root: a folder that holds proc/, sys/ and etc/."""
     if release := text(root / "etc/nv_tegra_release"):
         board = text(root / "proc/device-tree/model").rstrip("\0") or "Jetson"
         return Check("GPU", OK, f"{board}, L4T {', '.join(re.findall(r'R[0-9]+|REVISION: [0-9.]+', release))}")
-    if shutil.which("nvidia-smi"):
-        command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-        try:
-            asked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return Check("GPU", RED, f"nvidia-smi: {error}", "sudo reboot")
-        if asked.returncode == 0:
-            return Check("GPU", OK, "; ".join(asked.stdout.split("\n")).strip("; "))
+    answers, said = nvidia_smi()
+    if answers:
+        return Check("GPU", OK, said)
     if driver := re.search(r"Module +([0-9.]+)", text(root / "proc/driver/nvidia/version")):
+        if said:  # the driver runs but does not answer: most often it was updated and not loaded anew
+            return Check("GPU", RED, f"driver {driver[1]}, nvidia-smi: {said}", "sudo reboot")
         models = [text(file) for file in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))]
         names = [match[1] for match in (re.search(r"Model:\s*(.+)", model) for model in models) if match]
         return Check("GPU", OK, f"{', '.join(names) or 'NVIDIA'}, driver {driver[1]}")
@@ -45,6 +40,19 @@ def gpu(root: Path) -> Check:
         if text(vendor) == NVIDIA and text(vendor.with_name("class")).startswith(DISPLAY_CLASS):
             return Check("GPU", RED, "an NVIDIA GPU without its driver", "sudo ubuntu-drivers install && sudo reboot")
     return Check("GPU", OK, NO_GPU)
+
+
+def nvidia_smi() -> tuple[bool, str]:
+    """Whether it answers, and a line of what it says; '' where it is not installed."""
+    if not shutil.which("nvidia-smi"):
+        return False, ""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, str(error)
+    lines = (asked.stdout + asked.stderr).strip().splitlines() or ["nothing"]
+    return asked.returncode == 0, "; ".join(lines)
 
 
 def torch_for(gpu_there: bool, jetson: bool = False) -> Check:
@@ -84,12 +92,11 @@ def cuda_of_driver() -> tuple[int, int] | None:
 
 
 def engines(gpu_there: bool) -> list[Check]:
-    onnx = installed("onnxruntime")
-    found = [
-        Check("ONNX Runtime", OK, onnx)
-        if onnx
-        else Check("ONNX Runtime", WARN, "not installed", "pip install onnx onnxscript onnxruntime")
-    ]
+    """What serves faster than eager torch; TensorRT only where there is a GPU."""
+    if onnx := installed("onnxruntime"):
+        found = [Check("ONNX Runtime", OK, onnx)]
+    else:
+        found = [Check("ONNX Runtime", WARN, "not installed", "pip install onnx onnxscript onnxruntime")]
     if not gpu_there:
         return found
     ours, theirs = installed("torch_tensorrt"), installed("torch")

@@ -17,11 +17,10 @@ def main(args: Namespace) -> int:
     """args: json. Exit status: 1 when anything is red."""
     checks = examine()
     red = sum(check.state == RED for check in checks)
-    print(
-        json.dumps({"red": red, "checks": [asdict(check) for check in checks]}, indent=2)
-        if args.json
-        else table(checks)
-    )
+    if args.json:
+        print(json.dumps({"red": red, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        print(table(checks))
     return int(red > 0)
 
 

@@ -19,7 +19,8 @@ SYSCTL = "/etc/sysctl.d/60-instance-depth.conf"
 
 
 def checks(root: Path, environ: Mapping[str, str], rmw: str) -> list[Check]:
-    return [sockets(root, rmw), segment(environ), shared_memory(root)]
+    of_fast_dds = [] if "cyclone" in rmw else [segment(environ), shared_memory(root)]
+    return [sockets(root, rmw), *of_fast_dds]
 
 
 def sockets(root: Path, rmw: str) -> Check:
