@@ -14,7 +14,7 @@ from ros_graph import Graph, image, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from instance_depth_ros import config  # noqa: E402
-from instance_depth_ros.cameras import NEED_PATH  # noqa: E402
+from instance_depth_ros.cameras import NEED_PATH, open_camera  # noqa: E402
 from instance_depth_ros.cameras.v4l2 import Webcam  # noqa: E402
 from instance_depth_ros.nodes import choosing  # noqa: E402
 from instance_depth_ros.nodes.drivers import AZURE_KINECT, ORBBEC, OURS, REALSENSE, SOURCES  # noqa: E402
@@ -102,7 +102,7 @@ def test_every_camera_configures_without_hardware_and_says_what_it_waits_for(cam
             return waits or graph.got["depth/image"]
 
         graph.until(waits_or_has_frames)
-        if camera in ("file", "folder"):
+        if path and open_camera(graph.depth.settings).recording:
             graph.until(graph.depth.ended.is_set)
         else:
             assert graph.diagnostics()["state"] == "active" and not graph.depth.ended.is_set()

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from instance_depth_ros import transport
 from instance_depth_ros.doctor import compute, network, ros, sources
 from instance_depth_ros.doctor.check import OK, RED, WARN, Check
 from instance_depth_ros.doctor.main import table
@@ -137,6 +138,17 @@ def test_the_profile_that_comes_along_has_room_and_none_has_not():
     assert network.segment({"FASTRTPS_DEFAULT_PROFILES_FILE": "/none.xml"}).state == WARN
 
 
+def test_nodes_take_the_profiles_unless_the_user_chose(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    transport.prepare_transport()
+    cyclone = os.environ["CYCLONEDDS_URI"]
+    assert Path(cyclone.removeprefix("file://")).is_file() and network.wanted_socket_bytes() > 2 * transport.IMAGE_BYTES
+    own = {"CYCLONEDDS_URI": "<x/>", "FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}
+    monkeypatch.setattr(os, "environ", dict(own))
+    transport.prepare_transport()
+    assert os.environ == own
+
+
 def test_shared_memory_that_is_not_there(tmp_path):
     assert network.shared_memory(tmp_path).state == WARN
 
@@ -151,12 +163,14 @@ def test_nodes_of_colcon_whose_python_has_no_torch_are_built_anew(tmp_path, bare
     assert ros.checks(tmp_path, environ)[0][1].mend == "source /opt/ros/jazzy/setup.bash"
 
 
-def test_a_script_on_the_path_names_its_python_by_env(tmp_path, nothing_on_path, bare_python):
+@pytest.mark.parametrize("name", ["depth_node", "ros2"])
+def test_a_script_on_the_path_names_its_python_by_env(nothing_on_path, bare_python, monkeypatch, name):
+    monkeypatch.setattr(sys, "executable", str(bare_python))  # beside which no script lies
     (nothing_on_path / "python3").symlink_to(bare_python)
-    (nothing_on_path / "depth_node").write_text("#!/usr/bin/env python3\n")
-    (nothing_on_path / "depth_node").chmod(0o755)
+    (nothing_on_path / name).write_text("#!/usr/bin/env python3\n")
+    (nothing_on_path / name).chmod(0o755)
     python, script = ros.python_of_scripts({"PATH": str(nothing_on_path)})
-    assert (python, script) == (str(nothing_on_path / "python3"), str(nothing_on_path / "depth_node"))
+    assert (python, script) == (str(nothing_on_path / "python3"), str(nothing_on_path / name))
 
 
 @pytest.mark.skipif(not find_spec("rclpy"), reason="needs ROS")

@@ -42,14 +42,14 @@ def checks(root: Path, environ: Mapping[str, str]) -> tuple[list[Check], str]:
 
 
 def python_of_scripts(environ: Mapping[str, str]) -> tuple[str, str]:
-    """The interpreter of the nodes, and the script that names it: colcon's, else that on PATH, else beside this Python.
+    """The interpreter of the nodes, and the script that names it.
 
-    Without such a script ('') this Python.
+    colcon's depth_node, else that on PATH, else that beside this Python, else ros2; without any ('') this Python.
     """
     prefixes = [Path(prefix) for prefix in environ.get("AMENT_PREFIX_PATH", "").split(":") if prefix]
     places = [prefix / "lib/instance_depth_ros" / NODE for prefix in prefixes]
-    places += [Path(found) for found in [shutil.which(NODE, path=environ.get("PATH"))] if found]
-    places.append(Path(sys.executable).with_name(NODE))
+    on_path = {name: shutil.which(name, path=environ.get("PATH")) for name in (NODE, "ros2")}
+    places += [Path(on_path[NODE] or ""), Path(sys.executable).with_name(NODE), Path(on_path["ros2"] or "")]
     script = next((place for place in places if place.is_file()), None)
     if script is None:
         return sys.executable, ""
@@ -76,7 +76,7 @@ def ask(python: str, environ: Mapping[str, str]) -> dict:
 def scripts(python: str, script: str, said: dict, environ: Mapping[str, str]) -> Check:
     name, found = "Python of the nodes", f"{said['version'] or 'none'}, {python}"
     if not script:
-        found += " (this one; no depth_node is installed)"
+        found += " (this one; neither depth_node nor ros2 is installed)"
     if said["torch"]:
         return Check(name, OK, f"{found}, with torch")
     build = "python3 -m venv --system-site-packages ~/depth_venv && source ~/depth_venv/bin/activate && "
