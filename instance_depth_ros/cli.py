@@ -102,6 +102,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cameras", default="", metavar="NAME,NAME", help=graph.CAMERAS)
     parser.add_argument("--viewer", action="store_true", help="also start the viewer")
     parser.add_argument("--params", action="append", default=[], metavar="YAML", help="ROS parameter file; repeatable")
+    parser.add_argument("-r", "--remap", action="append", default=[], metavar="FROM:=TO", help=graph.REMAP)
     add_settings(parser, config.BY_NAME)
 
 
@@ -226,6 +227,10 @@ def _engine(parser: argparse.ArgumentParser) -> None:
         _add_verbose(action, argparse.SUPPRESS)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+
+
 # verb -> the module whose main(args) does it, a line of help, its options
 VERBS = {
     "run": ("run", "start the graph where no ROS installation exists: the same nodes, as processes", _run),
@@ -237,6 +242,8 @@ VERBS = {
     "ablation": ("evaluation.ablation", "what ranges and instances are worth: Table 4 of the paper", _ablation),
     "eval": ("evaluation.evaluate", "accuracy, streaming as on the robot", _eval),
     "engine": ("engines.manage", "engines made ahead of time for this machine, faster than eager torch", _engine),
+    "cameras": ("cameras.connected", "what is connected, what pictures it gives, how to start it", lambda parser: None),
+    "doctor": ("doctor.main", "what this machine has and lacks, and the command that mends it", _doctor),
     "bench": ("evaluation.bench.main", "figures of this machine", _bench),
 }
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-CAMERAS = ("topic", "file", "folder", "webcam", "stream", "simulated", "replay", "kinect")
+CAMERAS = (
+    "auto", "topic", "realsense_driver", "kinect_driver", "file", "folder", "webcam", "stream", "simulated", "replay",
+    "kinect",
+)  # fmt: skip
 # the six of the GID dataset, then ours; a tour leads through several places
 ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
 # of instances; the number of a class is its place
@@ -94,8 +97,8 @@ class Setting:
 
 SETTINGS = (
     # where pictures come from
-    Setting("camera", "topic", "where frames come from; the depth node can open a camera itself, without a hop",
-            ("camera", "depth"), choices=CAMERAS),
+    Setting("camera", "auto", "where frames come from; the depth node can open a camera itself, without a hop; auto: a "
+            "RealSense, else live image topics, else a webcam", ("camera", "depth"), choices=CAMERAS),
     Setting("camera_path", "", "file, folder, bag, device or URL of the camera", ("camera", "depth")),
     Setting("camera_info", "", "calibration: a ROS camera_info YAML file", ("camera", "depth")),
     Setting("camera_frame", "camera_color_optical_frame", "frame id of what the camera gives", ("camera", "depth")),

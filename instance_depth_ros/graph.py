@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import config
+from .cameras import CLASSES
 
 PACKAGE = "instance_depth_ros"
 NAME = re.compile(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", re.ASCII)
+REMAP = "another name of a topic, such as camera/color/image_raw:=/front/image"
 CAMERAS = "several cameras, such as front,left: each a namespace, all depth nodes in one process that share an engine"
 
 
@@ -20,6 +22,7 @@ class NodeSpec:
     """A node of this package: its name, its parameters (only what differs from the defaults), YAML files of more.
 
     cameras: namespaces, of which each has such a node, all in one process; `namespace` counts where there are none.
+    remaps: (from, to), names of topics as in ROS.
     """
 
     name: str
@@ -27,6 +30,7 @@ class NodeSpec:
     parameters: dict[str, object] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     cameras: tuple[str, ...] = ()
+    remaps: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -42,6 +46,8 @@ class NodeSpec:
         arguments = [sys.executable, "-m", f"{PACKAGE}.nodes.{self.name}", *self.cameras, "--ros-args"]
         if self.namespace:
             arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        for pair in self.remaps:
+            arguments += ["-r", ":=".join(pair)]
         for path in self.files:
             arguments += ["--params-file", path]
         for name, value in self.parameters.items():
@@ -56,27 +62,33 @@ def nodes(
     viewer: bool = False,
     files: tuple[str, ...] = (),
     cameras: str = "",
+    remaps: Iterable[str] = (),
 ) -> list[NodeSpec]:
-    """The graph for these settings (names of config.py): a camera unless its topics exist, depth, perhaps a viewer.
+    """The graph for these settings (names of config.py): a camera node for one that is named, depth, perhaps a viewer.
+
+    Topics of others, and camera: auto, are found by the depth node.
 
     With instances: topic, depth pairs each picture with the id image (16UC1 or mono8) of its stamp on camera/instances.
     cameras: 'front,left' has them below the namespace, with all of them in one process of depth nodes.
-    ValueError for a setting that no node has, and for a bad value.
+    remaps: 'from:=to', for all nodes. ValueError for a setting that no node has, and for a bad value.
     """
     names = namespaces(cameras.split(","), namespace) if cameras else ()
     if names and viewer:
         raise ValueError("the viewer shows one camera: leave it out, and start one with namespace:=front beside this")
-    wanted = ["camera"] * (settings.get("camera", "topic") != "topic") + ["depth"] + ["viewer"] * viewer
+    wanted = ["camera"] * (settings.get("camera") in CLASSES) + ["depth"] + ["viewer"] * viewer
     for name in settings:
         if name not in config.BY_NAME:
             raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
     checked = {name: config.BY_NAME[name].check(value) for name, value in settings.items()}
     taken = {setting.name for setting in config.for_node("camera")} if "camera" in wanted else set()
-    parameters, files = {name: _parameters(name, checked, taken) for name in wanted}, tuple(files)
+    parameters = {name: _parameters(name, checked, taken) for name in wanted}
+    if "camera" in wanted:
+        parameters["depth"]["camera"] = "topic"
+    shared = {"files": tuple(files), "remaps": tuple(map(_remap, remaps))}
     if names:
-        specs = [NodeSpec("camera", name, parameters["camera"], files) for name in names if "camera" in wanted]
-        return [*specs, NodeSpec("depth", "", parameters["depth"], files, names)]
-    return [NodeSpec(name, namespace, parameters[name], files) for name in wanted]
+        specs = [NodeSpec("camera", name, parameters["camera"], **shared) for name in names if "camera" in wanted]
+        return [*specs, NodeSpec("depth", "", parameters["depth"], cameras=names, **shared)]
+    return [NodeSpec(name, namespace, parameters[name], **shared) for name in wanted]
 
 
 def namespaces(cameras: Iterable[str], below: str = "") -> tuple[str, ...]:
@@ -90,6 +102,13 @@ def namespaces(cameras: Iterable[str], below: str = "") -> tuple[str, ...]:
         if found.count(name) > 1:
             raise ValueError(f"cameras must differ, got '{name}' twice")
     return found
+
+
+def _remap(text: str) -> tuple[str, str]:
+    wanted, _, there = text.partition(":=")
+    if not (wanted and there):
+        raise ValueError(f"remap must be from:=to, such as camera/color/image_raw:=/front/image, got '{text}'")
+    return wanted, there
 
 
 def _parameters(node: str, settings: dict[str, object], by_the_camera: set[str]) -> dict[str, object]:

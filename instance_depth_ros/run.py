@@ -134,8 +134,8 @@ class Supervisor:
 
 
 def main(args: Namespace) -> int:
-    """args: settings (dict of what was given), namespace, viewer, params (YAML files), cameras. Exit status."""
-    specs = graph.nodes(args.settings, args.namespace, args.viewer, tuple(args.params), args.cameras)
+    """args: settings (dict of what was given), namespace, viewer, params (YAML files), cameras, remap. Exit status."""
+    specs = graph.nodes(args.settings, args.namespace, args.viewer, tuple(args.params), args.cameras, args.remap)
     supervisor = Supervisor(specs)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.stop)

@@ -21,6 +21,7 @@ def generate_launch_description():
     arguments += [
         DeclareLaunchArgument("namespace", default_value="", description="moves all topics and nodes under this name"),
         DeclareLaunchArgument("cameras", default_value="", description=graph.CAMERAS),
+        DeclareLaunchArgument("remap", default_value="", description=graph.REMAP),
         DeclareLaunchArgument("viewer", default_value="false", choices=YES_OR_NO, description="Rerun's page as well"),
         DeclareLaunchArgument("rviz", default_value="false", choices=YES_OR_NO, description="RViz as well"),
         DeclareLaunchArgument("params", default_value="", description=PARAMS),
@@ -35,10 +36,12 @@ def _setting_argument(setting):
 
 def _nodes(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in SETTINGS}
-    namespace, viewer, rviz, params, cameras = (
-        LaunchConfiguration(name).perform(context) for name in ("namespace", "viewer", "rviz", "params", "cameras")
+    namespace, viewer, rviz, params, cameras, remap = (
+        LaunchConfiguration(name).perform(context)
+        for name in ("namespace", "viewer", "rviz", "params", "cameras", "remap")
     )
-    specs = graph.nodes(_not_default(given), namespace, viewer == "true", (params,) if params else (), cameras)
+    files, remaps = (params,) if params else (), remap.split()
+    specs = graph.nodes(_not_default(given), namespace, viewer == "true", files, cameras, remaps)
     actions = [_action(spec) for spec in specs]
     if rviz == "true":
         view = ["-d", str(shared_file("config/depth.rviz"))]
@@ -60,6 +63,7 @@ def _action(spec):
         **where,
         arguments=list(spec.cameras),
         parameters=[*spec.files, spec.parameters],
+        remappings=list(spec.remaps),
         output="screen",
         respawn=False,
     )

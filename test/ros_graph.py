@@ -41,8 +41,8 @@ TOPICS = {
     "depth/overlay": Image,
     "depth/overlay/compressed": CompressedImage,
 } | ({"depth/instances/objects": instances.Detection3DArray} if instances.Detection3DArray else {})
-SMALL = {"weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1, "autostart": False,
-         "engine_build": False}  # fmt: skip
+SMALL = {"camera": "topic", "weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1,
+         "autostart": False, "engine_build": False}  # fmt: skip
 PATIENCE_S = 60.0
 NUMBERS = count(1)
 LOST = [f"lost_{reason}" for reason in ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")]

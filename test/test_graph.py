@@ -234,8 +234,9 @@ def test_settings_reach_the_nodes_that_have_them():
     assert [spec.name for spec in specs] == ["camera", "depth", "viewer"]
     given = {spec.name: spec.parameters for spec in specs}
     assert given["camera"] == {"camera": "file", "camera_path": "0"}
-    assert given["depth"] == {"max_depth_m": 12.0} and given["viewer"] == {"viewer_hz": 1.0}
-    assert [spec.name for spec in graph.nodes({})] == ["depth"]
+    assert given["depth"] == {"max_depth_m": 12.0, "camera": "topic"} and given["viewer"] == {"viewer_hz": 1.0}
+    for found_by_the_depth_node in ({}, {"camera": "auto"}, {"camera": "topic"}, {"camera": "realsense_driver"}):
+        assert [spec.name for spec in graph.nodes(found_by_the_depth_node)] == ["depth"]
     with pytest.raises(ValueError, match="no setting 'wieghts'"):
         graph.nodes({"wieghts": "x"})
 
@@ -247,7 +248,7 @@ def test_cameras_have_a_node_each_and_share_the_depth_process():
     assert [(spec.name, spec.namespace) for spec in opened] == [("camera", "/robot/front"), ("camera", "/robot/left")]
     command = depth.command()
     assert command[3:6] == ["/robot/front", "/robot/left", "--ros-args"] and "__ns" not in " ".join(command)
-    assert depth.parameters == {"max_depth_m": 9.0} and depth.files == ("a.yaml",)
+    assert depth.parameters == {"max_depth_m": 9.0, "camera": "topic"} and depth.files == ("a.yaml",)
     for wrong, said in (("front,", "got ''"), ("a-b", "got 'a-b'"), ("left,/left", "'/left' twice")):
         with pytest.raises(ValueError, match=said):
             graph.nodes({}, cameras=wrong)
@@ -259,9 +260,17 @@ def test_a_calibration_goes_to_who_opens_the_camera():
     settings = {"camera_info": "lens.yaml"}
     assert [spec.parameters for spec in graph.nodes(settings | {"camera": "webcam"})] == [
         settings | {"camera": "webcam"},
-        {},
+        {"camera": "topic"},
     ]
     assert [spec.parameters for spec in graph.nodes(settings | {"camera": "topic"})] == [settings | {"camera": "topic"}]
+
+
+def test_a_remap_line_reaches_each_node_as_ros_takes_it():
+    (depth,) = graph.nodes({}, remaps=["camera/color/image_raw:=/some/image"])
+    command = depth.command()
+    assert command[command.index("-r") + 1] == "camera/color/image_raw:=/some/image"
+    with pytest.raises(ValueError, match="remap must be from:=to, .* got 'a=b'"):
+        graph.nodes({}, remaps=["a=b"])
 
 
 class Script(graph.NodeSpec):

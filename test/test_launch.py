@@ -9,6 +9,7 @@ pytest.importorskip("launch", reason="launch comes with a ROS installation")
 pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS installation")
 from launch.actions import DeclareLaunchArgument, OpaqueFunction  # noqa: E402
 from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
+from launch.utilities import perform_substitutions  # noqa: E402
 
 from launch import LaunchContext  # noqa: E402
 
@@ -39,6 +40,7 @@ def test_arguments_come_from_the_settings_and_have_help(description):
         "instances",
         "namespace",
         "cameras",
+        "remap",
         "rviz",
         "viewer",
         "params",
@@ -54,5 +56,13 @@ def test_a_file_brings_a_camera_node_a_topic_does_not(description):
     assert [node.node_executable for node in both] == ["camera_node", "depth_node", "viewer_node"]
     _, two = nodes(description, camera="webcam", cameras="front,left")
     assert [node.node_executable for node in two] == ["camera_node", "camera_node", "depth_node"]
+    _, driver = nodes(description, camera="realsense_driver")
+    assert [node.node_executable for node in driver] == ["depth_node"]
     _, with_rviz = nodes(description, rviz="true")
     assert [node.node_executable for node in with_rviz] == ["depth_node", "rviz2"]
+
+
+def test_a_remap_line_reaches_the_node(description):
+    context, (depth,) = nodes(description, remap="camera/color/image_raw:=/some/image depth/image:=/far")
+    remapped = [[perform_substitutions(context, list(name)) for name in pair] for pair in depth._Node__remappings]
+    assert remapped == [["camera/color/image_raw", "/some/image"], ["depth/image", "/far"]]

@@ -137,6 +137,17 @@ def test_a_device_that_is_no_camera_is_refused():
         camera("webcam", "/dev/null").open()
 
 
+def test_a_stable_id_is_followed_to_its_device_at_each_opening(tmp_path):
+    link = tmp_path / "usb-Maker_Cam_42-video-index0"
+    opened = camera("webcam", link)
+    with pytest.raises(CameraError, match=f"no webcam {link}"):
+        opened.open()
+    link.symlink_to("/dev/null")
+    with pytest.raises(CameraError, match=f"{link} gives no pictures"):
+        opened.open()
+    assert opened.describe() == {"device": "/dev/null"}
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open every device")
 def test_a_forbidden_webcam_names_the_group(tmp_path):
     (tmp_path / "video").touch(mode=0o000)

@@ -193,7 +193,7 @@ def test_folders_without_pictures_are_refused(tmp_path):
 
 
 def test_what_is_no_camera_to_open_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="'topic'.*file, folder, webcam, stream, simulated"):
+    with pytest.raises(ValueError, match="'auto'.*file, folder, webcam, stream, simulated"):
         open_camera(config.make("depth"))
     for kind in ("file", "folder", "stream"):
         with pytest.raises(ValueError, match=f"'{kind}' needs camera_path"):

@@ -68,7 +68,7 @@ def scene(prefix=""):
 
     from instance_depth_ros.geometry import Intrinsics, cloud
     from instance_depth_ros.nodes import instances, messages
-    from instance_depth_ros.nodes.spin import prepare_transport
+    from instance_depth_ros.transport import prepare_transport
 
     prepare_transport()
     context, done = Context(), threading.Event()

@@ -15,11 +15,20 @@ from .live import LiveCamera
 
 
 class WebcamCamera(LiveCamera):
-    """A V4L2 device by index or path; camera_path '' is the first. The size asked for may not be the size given."""
+    """A V4L2 device by index, path or stable id (/dev/v4l/by-id/...); camera_path '' is the first.
+
+    The size asked for may not be the size given.
+    """
+
+    def describe(self) -> dict[str, object]:
+        return {"device": os.path.realpath(self._path())}
+
+    def _path(self) -> str:
+        path = self.settings.camera_path or "0"
+        return f"/dev/video{path}" if path.isdigit() else os.path.expanduser(path)
 
     def _connect(self) -> cv2.VideoCapture:
-        path = self.settings.camera_path or "0"
-        path = f"/dev/video{path}" if path.isdigit() else os.path.expanduser(path)
+        path = self._path()
         if not os.path.exists(path):
             there = (
                 ", ".join(sorted(glob("/dev/video*"))) or "there is none; is it plugged in, and given to the container?"
@@ -27,7 +36,8 @@ class WebcamCamera(LiveCamera):
             raise CameraError(f"there is no webcam {path}; /dev/video*: {there}")
         if not os.access(path, os.R_OK | os.W_OK):
             raise CameraError(f"no permission for {path}; sudo usermod -aG video $USER, then log in again")
-        device = cv2.VideoCapture(path, cv2.CAP_V4L2)
+        # A stable id is a link, to another number after each replug.
+        device = cv2.VideoCapture(os.path.realpath(path), cv2.CAP_V4L2)
         if not device.isOpened():
             raise CameraError(f"{path} gives no pictures; another program may hold it, or its neighbour is the camera")
         # Uncompressed pictures beyond VGA do not fit through USB 2 at full rate; a device without MJPG ignores this.

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import config, graph
+from ..cameras import CLASSES
 from ..evaluation.metrics import depth_metrics, in_range
 from ..provenance import provenance
 from ..run import Supervisor
@@ -71,11 +72,12 @@ def choose_camera(settings: dict, clip: str) -> dict:
 
     ValueError for topics, which somebody else publishes and which have no end.
     """
-    if settings.get("camera") == "topic":
-        raise ValueError("the demo starts its own camera, got camera 'topic'; for yours: instance-depth run --viewer")
-    if clip and settings.get("camera", "file") in ("file", "folder", "stream", "webcam"):
+    if (camera := settings.get("camera", "file")) not in CLASSES:
+        yours = "for yours: instance-depth run --viewer"
+        raise ValueError(f"the demo starts its own camera, got camera '{camera}'; {yours}")
+    if clip and camera in ("file", "folder", "stream", "webcam"):
         return {"camera": "file", "camera_path": clip} | settings
-    if settings.get("camera", "file") == "file":
+    if camera == "file":
         path = fetch_demo_clip(lambda line: print(line, flush=True))
         if path:
             calibration = shared_file("config/vtest_camera_info.yaml")

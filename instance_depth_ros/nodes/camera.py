@@ -33,8 +33,6 @@ class CameraNode(Node):
         super().__init__("camera", **node_args)
         self.ended, self.status = threading.Event(), 0
         self.settings = Parameters(self, "camera").settings
-        if self.settings.camera == "topic":
-            raise ValueError("camera must name a source for the camera node (file, folder, webcam, ...), got 'topic'")
         self._monitor, self._topics = Monitor(), None
         self._complain = Complaints(self.get_logger())
         spin.log_through(self.get_logger())

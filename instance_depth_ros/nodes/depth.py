@@ -18,7 +18,9 @@ from .. import process
 from ..graph import namespaces
 from . import spin
 from .building import Builder
+from .choosing import ChosenInput
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
+from .drivers import SOURCES
 from .inputs import CameraInput, TopicInput
 from .parameters import Parameters
 from .poses import Poses
@@ -151,9 +153,18 @@ class DepthNode(LifecycleNode):
         return self.settings.use_depth or self.settings.camera != "topic"
 
     def _open_input(self):
-        if self.settings.camera == "topic":
-            return TopicInput(self, self.settings, self._monitor, self._worker.put)
-        return CameraInput(self, self.settings, self._monitor, self._complain, self._worker, self._on_camera_end)
+        def open_camera(settings):
+            return CameraInput(self, settings, self._monitor, self._complain, self._worker, self._on_camera_end)
+
+        open_topics = partial(TopicInput, self, self.settings, self._monitor, self._worker.put)
+        sources = SOURCES.get(self.settings.camera)
+        if sources is None:
+            return open_camera(self.settings)
+        if len(sources) == 1:
+            return open_topics(*sources)
+        # Of several nodes in a process all would open the one camera that is here.
+        devices = self.settings.camera == "auto" and self.settings.instances != "topic" and self._engines is None
+        return ChosenInput(self, self.settings, open_topics, open_camera if devices else None)
 
     def _stop_streaming(self) -> None:
         if self._input:

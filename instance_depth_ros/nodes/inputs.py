@@ -7,15 +7,16 @@ import time
 from functools import partial
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from ..cameras.calibration import fit, load_camera_info
 from ..frame import Frame
 from . import messages
+from .drivers import OURS
 from .listening import Listener
 from .pairing import StampPairer, stamp_ns
 from .reader import CameraReader, restamped
-from .topics import ALIGNED_DEPTH, COLOR, COLOR_INFO, GIVEN_IDS, CameraTopics
+from .topics import GIVEN_IDS, CameraTopics
 
 # The first image may overtake its CameraInfo by so much.
 INFO_WAIT_S = 0.5
@@ -26,22 +27,23 @@ class TopicInput:
 
     Gives deliver() a function that makes a Frame. Making it is left to the receiver's thread, so that only frames that
     are used are decoded; it raises ValueError for what is no frame. problem: why nothing comes, '' while something
-    does. ValueError for a bad camera_info file.
+    does. names: of the driver whose topics they are. ValueError for a bad camera_info file.
     """
 
-    def __init__(self, node, settings, monitor, deliver):
+    def __init__(self, node, settings, monitor, deliver, names=OURS):
+        self._names = names
         self._node, self._settings, self._monitor, self._deliver = node, settings, monitor, deliver
         self._info, self._info_arrived, self._waited_for_info = None, threading.Event(), False
         self._lens = load_camera_info(settings.camera_info) if settings.camera_info else None
         qos = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._info_subscription = node.create_subscription(CameraInfo, COLOR_INFO, self._on_info, qos)
-        topics = {"depth": ALIGNED_DEPTH} if settings.use_depth else {}
+        self._info_subscription = node.create_subscription(CameraInfo, names.info, self._on_info, qos)
+        topics = {"depth": names.depth} if settings.use_depth else {}
         topics |= {"ids": GIVEN_IDS} if settings.instances == "topic" else {}
         self._pairer, self._beside = None, tuple(topics)
         if topics:
             self._pairer = StampPairer(streams=1 + len(topics), on_drop=self._on_unpaired)
             self._pairer.registerCallback(self._hand_over)
-        kind, topic = (CompressedImage, COLOR + "/compressed") if settings.use_compressed else (Image, COLOR)
+        kind, topic = names.images(settings.use_compressed)
         missed = partial(monitor.lost, "not_received")
         self._listeners = [Listener(node, kind, topic, self._on_image, missed, lambda: settings.silence_s)] + [
             Listener(node, Image, topic, partial(self._pair, stream), silence_s=lambda: settings.silence_s)
@@ -104,7 +106,7 @@ class TopicInput:
         """Those of the last CameraInfo, else of the camera_info setting, else None. Only the first frame waits."""
         if not self._waited_for_info:
             self._waited_for_info = True
-            if self._node.count_publishers(self._node.resolve_topic_name(COLOR_INFO)):
+            if self._node.count_publishers(self._node.resolve_topic_name(self._names.info)):
                 self._info_arrived.wait(INFO_WAIT_S)
         if self._info:
             return messages.intrinsics_from_info(self._info)

@@ -8,6 +8,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from .drivers import remaps
+
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # Humble
@@ -33,7 +35,7 @@ class Listener:
     ):
         self.topic = node.resolve_topic_name(topic)
         self.problem = f"waiting for the first image on {self.topic}"
-        self._node, self._kind = node, kind
+        self._node, self._kind, self._name = node, kind, topic
         self._on_message, self._on_missed, self._silence_s = on_message, on_missed, silence_s
         self._gaps = SequenceGaps()
         self._arrived = self._missed = self._lossy_looks = 0
@@ -120,7 +122,9 @@ class Listener:
     def _why_silent(self, silence_s: float) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         said = ", ".join(f"{info.node_name} ({_qos_text(info.qos_profile)})" for info in publishers)
-        way_out = f"{said}; is it sending?" if publishers else "start a camera or remap the topic"
+        way_out = f"{said}; is it sending?"
+        if not publishers:
+            way_out = f"start a camera or remap the topic{remaps(self._node, self._name, self._kind)}"
         mine = _qos_text(self._subscription.qos_profile)
         return (
             f"no image on {self.topic} for {silence_s:g} s: {len(publishers)} publishers, {way_out} "

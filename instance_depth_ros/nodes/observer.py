@@ -16,10 +16,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from ..record import Record, Sample
+from ..transport import prepare_transport
 from .instances import instances_from_table
 from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
 from .pairing import PATIENT_NS, StampPairer, stamp_ns
-from .spin import prepare_transport
 
 # Large images arrive at a best-effort subscriber only where shared memory has room for them.
 RELIABLE = QoSProfile(depth=5)

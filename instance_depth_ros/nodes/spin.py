@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import signal
 import sys
 import threading
-from importlib.metadata import PackageNotFoundError, version
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from ..shared import shared_file
+from ..transport import prepare_transport
 
-# Fast DDS 2 (to Jazzy, rclpy 7) and 3 read the profile's path from different variables.
-PROFILES_FILE = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-FIRST_RCLPY_WITH_FAST_DDS_3 = 9
-# What the profile's segments may take; a container's /dev/shm of 64 MB is too small.
-SHARED_MEMORY_BYTES = 512 * 2**20
 # Exit status of a node that would fail in the same way again: nobody need restart it.
 UNUSABLE = 2
-
-
-def prepare_transport() -> None:
-    """Before rclpy.init: images go through shared memory, as they do not by themselves; the user's choice wins."""
-    if any(name in os.environ for name in PROFILES_FILE):
-        return
-    if not os.path.isdir("/dev/shm") or shutil.disk_usage("/dev/shm").free < SHARED_MEMORY_BYTES:
-        return
-    try:
-        new = int(version("rclpy").split(".")[0]) >= FIRST_RCLPY_WITH_FAST_DDS_3
-    except PackageNotFoundError:
-        new = True
-    os.environ[PROFILES_FILE[new]] = str(shared_file("config/fastdds.xml"))
 
 
 class _ToRos(logging.Handler):

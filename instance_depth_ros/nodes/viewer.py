@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from .. import process
 from ..geometry import POINT
 from ..screen import CURVES, Screen
+from .drivers import SOURCES
 from .instances import instances_from_table
 from .messages import array_from_image, color_from_image, depth_from_image, ids_from_image, intrinsics_from_info
 from .pairing import PATIENT_NS, StampPairer, stamp_ns
@@ -87,6 +88,9 @@ class ViewerNode(Node):
         Large images arrive at a best-effort subscriber only where shared memory has room for them.
         """
         topic, kind, _ = STREAMS[name]
+        if name == "color":
+            colors = (source.color for source in SOURCES["auto"])
+            topic = next((t for t in colors if self.count_publishers(self.resolve_topic_name(t))), topic)
         offers = self.get_publishers_info_by_topic(self.resolve_topic_name(topic))
         reliability = BEST_EFFORT if any(o.qos_profile.reliability == BEST_EFFORT for o in offers) else RELIABLE
         current = self._subscriptions_of.get(name)
