@@ -100,25 +100,32 @@ def rays(intrinsics: Intrinsics, stride: int = 1) -> np.ndarray:
 
 def _undistort(pixels: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
     """(H, W, 2) pixels -> (H, W, 2) x/z and y/z; NaN where they do not project back to within half a pixel."""
-    K, flat, origin = intrinsics.K, pixels.reshape(-1, 1, 2), np.zeros(3)
+    K, D, flat = intrinsics.K, _coefficients(intrinsics), pixels.reshape(-1, 1, 2)
     # OpenCV's default of five rounds is pixels off in the corners of a strong lens.
     until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
     if intrinsics.model == "equidistant":
-        # The ROS order of coefficients is OpenCV's; an uncalibrated D means none of higher order.
-        D = np.array(intrinsics.distortion or (0.0,) * 4)
         flat = cv2.fisheye.undistortPoints(flat, K, D, criteria=until)
-        project = cv2.fisheye.projectPoints
     else:
-        D = np.array(intrinsics.distortion)
         # OpenCV 4 has the criteria in a function of its own.
         undistort = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
         flat = undistort(flat, K, D, R=None, P=None, criteria=until)
-        project = cv2.projectPoints
-    back, _ = project(cv2.convertPointsToHomogeneous(flat), origin, origin, K, D)
     directions = flat.reshape(pixels.shape)
-    off = np.abs(back.reshape(pixels.shape) - pixels).max(-1)
+    off = np.abs(project(directions, intrinsics) - pixels).max(-1)
     directions[~(off < 0.5)] = np.nan
     return directions
+
+
+def project(directions: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
+    """(..., 2) float64 x/z and y/z -> (..., 2) pixels, distortion applied."""
+    model, origin = cv2.fisheye if intrinsics.model == "equidistant" else cv2, np.zeros(3)
+    points = cv2.convertPointsToHomogeneous(directions.reshape(-1, 1, 2))
+    pixels, _ = model.projectPoints(points, origin, origin, intrinsics.K, _coefficients(intrinsics))
+    return pixels.reshape(directions.shape)
+
+
+def _coefficients(intrinsics: Intrinsics) -> np.ndarray:
+    """D for OpenCV, whose order is that of ROS; an uncalibrated one of a fisheye means none of higher order."""
+    return np.array(intrinsics.distortion or (0.0,) * 4)
 
 
 def valid(depth_m: np.ndarray) -> np.ndarray:

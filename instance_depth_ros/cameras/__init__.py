@@ -14,6 +14,7 @@ CLASSES = {
     "webcam": "WebcamCamera",
     "stream": "StreamCamera",
     "simulated": "SimulatedCamera",
+    "realsense": "realsense_camera",
 }
 NEED_PATH = ("file", "folder", "stream")
 

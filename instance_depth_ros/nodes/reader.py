@@ -15,7 +15,7 @@ FIRST_DELAY_S, LAST_DELAY_S = 0.5, 10.0
 # A camera that is being opened, or a frame that is being taken, may hold the thread; the process ends without it.
 STOP_S = 3.0
 # What a camera itself counts, and the reason by which it is lost.
-CAMERA_LOSSES = {"skipped": "invalid", "overwritten": "overwritten"}
+CAMERA_LOSSES = {"skipped": "invalid", "overwritten": "overwritten", "unpaired": "unpaired"}
 
 
 def restamped(frame: Frame, camera: Camera, now_ns: int) -> Frame:
