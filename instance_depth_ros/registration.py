@@ -9,10 +9,12 @@ from math import ceil, sqrt
 import cv2
 import numpy as np
 
-from .geometry import Intrinsics, project, rays
+from .geometry import Intrinsics, project, rays, valid
 
 # A surface that is seen from the side comes out so much wider along the baseline, before cracks open in it.
 STRETCH = 0.25
+# The footprint of a depth pixel is that on walls from here to the horizon.
+WALLS_M = (0.3, 1e6)
 ROWS = 10
 TABLE_CELLS = 4_000_000
 _helper = ThreadPoolExecutor(1, "registration")
@@ -57,18 +59,15 @@ class Registration:
         self._table = None
         if color_lens.model == "equidistant" or any(color_lens.distortion):
             self._table = _Table(color_lens)
-        u, v = self._pixels(np.full(self._shape, 1e6, np.float32), slice(None))[:2]
-        seen = (u > -1) & (u < self._size[1]) & (v > -1) & (v < self._size[0])
-        along = np.abs(shift_m[:2]) / max(float(np.linalg.norm(shift_m)), 1e-9)
-        self._taps = [_taps(values, seen, 1 + STRETCH * share) for values, share in zip((u, v), along, strict=True)]
-        self._pad = ceil(max(map(max, self._taps))) + 2
+        along = 1 + STRETCH * np.abs(shift_m[:2]) / max(float(np.linalg.norm(shift_m)), 1e-9)
+        self._taps = [_taps(width) for width in along * np.max([self._steps(z) for z in WALLS_M], axis=0)]
 
     def __call__(self, depth_m: np.ndarray) -> np.ndarray:
         """(h, w) float32 metres, registered; a new array."""
         if depth_m.shape != self._shape:
             raise ValueError(f"depth_m must be {self._shape}, as its lens is, got {depth_m.shape}")
         if self._same:
-            return np.where(depth_m > 0, depth_m, np.float32(np.nan))
+            return np.where(valid(depth_m), depth_m, np.float32(np.nan))
         half = self._shape[0] // 2
         other = _helper.submit(self._splat, depth_m, range(half, self._shape[0], ROWS))
         nearest = self._splat(depth_m[:half], range(0, half, ROWS))
@@ -77,18 +76,29 @@ class Registration:
 
     def _splat(self, depth_m: np.ndarray, starts: range) -> np.ndarray:
         """(H, W) of what these blocks of rows of the depth image show, inf where they show nothing."""
-        (height, width), pad = self._size, self._pad
-        nearest = np.full((height + 2 * pad, width + 2 * pad), np.inf, np.float32)
+        (height, width), margin = self._size, ceil(max(map(max, self._taps))) + 1
+        nearest = np.full((height + 4 * margin, width + 4 * margin), np.inf, np.float32)
         flat = nearest.ravel()
         for start in starts:
             rows = slice(start, start + ROWS)
             u, v, z = self._pixels(depth_m[rows], rows)
-            columns, lines = _cells(u, self._taps[0], width, pad), _cells(v, self._taps[1], height, pad)
+            columns, lines = _cells(u, self._taps[0], width, margin), _cells(v, self._taps[1], height, margin)
             for line in lines:
                 line *= nearest.shape[1]
                 for column in columns:
                     np.minimum.at(flat, (line + column).astype(np.intp).ravel(), z.ravel())
-        return nearest[pad:-pad, pad:-pad]
+        return nearest[2 * margin : -2 * margin, 2 * margin : -2 * margin]
+
+    def _steps(self, z_m: float) -> tuple[float, float]:
+        """How far apart, at most, neighbours on a wall at z_m come out across and down, in pixels."""
+        u, v, _ = self._pixels(np.full(self._shape, z_m, np.float32), slice(None))
+        seen = (u > -1) & (u < self._size[1]) & (v > -1) & (v < self._size[0])
+        steps = []
+        for values in (u, v):
+            values = np.where(seen, values, np.float32(np.nan))
+            across, down = (np.abs(np.diff(values, axis=axis)) for axis in (1, 0))
+            steps.append(sum(float(np.fmax.reduce(step, axis=None, initial=0)) for step in (across, down)))
+        return tuple(steps)
 
     def _pixels(self, depth_m: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """u, v in the colour image and depth along its axis, inf where there is none."""
@@ -108,22 +118,17 @@ _registration = lru_cache(maxsize=8)(
 )
 
 
-def _taps(values: np.ndarray, seen: np.ndarray, stretch: float) -> np.ndarray:
-    """Where, in pixels from its centre, a depth pixel is set so that its footprint has no gaps."""
-    step = np.zeros(values.shape)
-    step[:, 1:] += np.abs(np.diff(values, axis=1))
-    step[1:] += np.abs(np.diff(values, axis=0))
-    steps = step[seen & np.isfinite(step)]
-    width = stretch * float(steps.max(initial=0))
+def _taps(width: float) -> np.ndarray:
+    """Where, in pixels from its centre, a depth pixel so wide is set so that pixels side by side leave no gap."""
     reach = max(width - 1, 0) / 2
     return np.linspace(-reach, reach, max(1, ceil(width - 1e-3)))
 
 
-def _cells(values: np.ndarray, taps: np.ndarray, count: int, pad: int) -> list[np.ndarray]:
-    """The padded index, int32, of each value at each tap; what is NaN or outside comes into the padding."""
+def _cells(values: np.ndarray, taps: np.ndarray, count: int, margin: int) -> list[np.ndarray]:
+    """The int32 index of each value at each tap in an image with 2 margins on each side, which take what is outside."""
     # fmax takes the number where the other is none
-    inside = np.fmin(np.fmax(values, np.float32(1 - pad)), np.float32(count + pad - 2))
-    return [(inside + np.float32(tap + pad + 0.5)).astype(np.int32) for tap in taps]
+    inside = np.fmin(np.fmax(values, np.float32(-margin)), np.float32(count - 1 + margin))
+    return [(inside + np.float32(tap + 2 * margin + 0.5)).astype(np.int32) for tap in taps]
 
 
 class _Table:
