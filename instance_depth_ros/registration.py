@@ -6,17 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import ceil, sqrt
 
-import cv2
 import numpy as np
 
 from .geometry import Intrinsics, project, rays, valid
 
 # A surface that is seen from the side comes out so much wider along the baseline, before cracks open in it.
 STRETCH = 0.25
-# The footprint of a depth pixel is that on walls from here to the horizon.
-WALLS_M = (0.3, 1e6)
-ROWS = 10
-TABLE_CELLS = 4_000_000
+# What a depth pixel covers, and which are in the picture, is taken from walls at these distances.
+WALLS_M = (0.3, 1.0, 1e6)
+# The distortion of the colour lens is looked up half a pixel apart, or wider where that takes a larger table.
+CELLS_A_PIXEL, MOST_CELLS = 2.0, 4_000_000
+# So many rows at a time stay in the cache of a core.
+ROWS = 40
 _helper = ThreadPoolExecutor(1, "registration")
 
 
@@ -39,28 +40,24 @@ class Registration:
     """register() for one pair of lenses."""
 
     def __init__(self, depth_lens: Intrinsics, color_lens: Intrinsics, color_from_depth: np.ndarray):
-        pose = np.asarray(color_from_depth, np.float64)
-        turn, shift_m = pose[:3, :3], pose[:3, 3]
-        if not np.isfinite(pose).all() or np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3:
-            raise ValueError(f"color_from_depth must be a finite pose with a rotation, got {pose.tolist()}")
+        turn, shift_m = color_from_depth[:3, :3], color_from_depth[:3, 3]
+        if not np.isfinite(color_from_depth).all() or np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3:
+            raise ValueError(f"color_from_depth must be a finite pose with a rotation, got {color_from_depth.tolist()}")
         for lens in (depth_lens, color_lens):
             lens.check((lens.height, lens.width))
-        self._size, self._shape = (color_lens.height, color_lens.width), (depth_lens.height, depth_lens.width)
-        self._same = depth_lens == color_lens and np.array_equal(pose, np.eye(4))
-        if not self._same:
-            self._prepare(depth_lens, color_lens, turn, shift_m)
-
-    def _prepare(self, depth_lens, color_lens, turn, shift_m) -> None:
-        # a point at z is seen at (slope * z + offset), divided by its third, but for the colour lens's distortion
-        ray = np.concatenate([rays(depth_lens), np.ones((*self._shape, 1), np.float32)], -1)
-        slope = (ray @ (color_lens.K @ turn).T).astype(np.float32)
+        self._shape, self._size = (depth_lens.height, depth_lens.width), (color_lens.height, color_lens.width)
+        self._same = depth_lens == color_lens and np.array_equal(color_from_depth, np.eye(4))
+        if self._same:
+            return
+        ray = rays(depth_lens).astype(np.float64)
+        toward = np.concatenate([ray, np.ones((*self._shape, 1))], -1) @ turn.T
+        toward[toward[..., 2] <= 0] = np.nan
+        covered, self._seen = _coverage(toward, shift_m, color_lens)
+        self._picture = _Picture(color_lens, covered)
+        # a point at depth z is at (slope * z + offset), divided by what lies ahead, which is slope * z + offset again
+        slope = (toward[self._seen] @ color_lens.K.T).astype(np.float32)
         self._slope = np.ascontiguousarray(np.moveaxis(slope, -1, 0))
         self._offset = (color_lens.K @ shift_m).astype(np.float32)
-        self._table = None
-        if color_lens.model == "equidistant" or any(color_lens.distortion):
-            self._table = _Table(color_lens)
-        along = 1 + STRETCH * np.abs(shift_m[:2]) / max(float(np.linalg.norm(shift_m)), 1e-9)
-        self._taps = [_taps(width) for width in along * np.max([self._steps(z) for z in WALLS_M], axis=0)]
 
     def __call__(self, depth_m: np.ndarray) -> np.ndarray:
         """(h, w) float32 metres, registered; a new array."""
@@ -68,49 +65,28 @@ class Registration:
             raise ValueError(f"depth_m must be {self._shape}, as its lens is, got {depth_m.shape}")
         if self._same:
             return np.where(valid(depth_m), depth_m, np.float32(np.nan))
-        half = self._shape[0] // 2
-        other = _helper.submit(self._splat, depth_m, range(half, self._shape[0], ROWS))
-        nearest = self._splat(depth_m[:half], range(0, half, ROWS))
+        depth_m = depth_m[self._seen]
+        half = ceil(len(depth_m) / 2 / ROWS) * ROWS
+        other = _helper.submit(self._splat, depth_m, range(half, len(depth_m), ROWS))
+        nearest = self._splat(depth_m, range(0, half, ROWS))
         np.minimum(nearest, other.result(), out=nearest)
         return np.where(nearest < np.inf, nearest, np.float32(np.nan))
 
     def _splat(self, depth_m: np.ndarray, starts: range) -> np.ndarray:
         """(H, W) of what these blocks of rows of the depth image show, inf where they show nothing."""
-        (height, width), margin = self._size, ceil(max(map(max, self._taps))) + 1
-        nearest = np.full((height + 4 * margin, width + 4 * margin), np.inf, np.float32)
-        flat = nearest.ravel()
+        canvas = self._picture.canvas()
         for start in starts:
             rows = slice(start, start + ROWS)
-            u, v, z = self._pixels(depth_m[rows], rows)
-            columns, lines = _cells(u, self._taps[0], width, margin), _cells(v, self._taps[1], height, margin)
-            for line in lines:
-                line *= nearest.shape[1]
-                for column in columns:
-                    np.minimum.at(flat, (line + column).astype(np.intp).ravel(), z.ravel())
-        return nearest[2 * margin : -2 * margin, 2 * margin : -2 * margin]
-
-    def _steps(self, z_m: float) -> tuple[float, float]:
-        """How far apart, at most, neighbours on a wall at z_m come out across and down, in pixels."""
-        u, v, _ = self._pixels(np.full(self._shape, z_m, np.float32), slice(None))
-        seen = (u > -1) & (u < self._size[1]) & (v > -1) & (v < self._size[0])
-        steps = []
-        for values in (u, v):
-            values = np.where(seen, values, np.float32(np.nan))
-            across, down = (np.abs(np.diff(values, axis=axis)) for axis in (1, 0))
-            steps.append(sum(float(np.fmax.reduce(step, axis=None, initial=0)) for step in (across, down)))
-        return tuple(steps)
-
-    def _pixels(self, depth_m: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """u, v in the colour image and depth along its axis, inf where there is none."""
-        nowhere = np.float32(np.inf)
-        with np.errstate(invalid="ignore"):
-            u, v, ahead = self._slope[:, rows][:, : len(depth_m)] * np.where(depth_m > 0, depth_m, nowhere)
-            ahead += self._offset[2]
-            ahead = np.where(ahead > 0, ahead, nowhere)
-            for values, offset in ((u, self._offset[0]), (v, self._offset[1])):
-                values += offset
-                values /= ahead
-        return *(self._table(u, v) if self._table else (u, v)), ahead
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                u, v, ahead = self._slope[:, rows] * depth_m[rows]
+                ahead += self._offset[2]
+                # what has no depth, and what is behind the colour camera, never is the nearest
+                ahead = np.where(ahead > max(self._offset[2], 0), ahead, np.float32(np.inf))
+                for values, offset in ((u, self._offset[0]), (v, self._offset[1])):
+                    values += offset
+                    values /= ahead
+            self._picture.set(canvas, u, v, ahead)
+        return self._picture.of(canvas)
 
 
 _registration = lru_cache(maxsize=8)(
@@ -118,42 +94,115 @@ _registration = lru_cache(maxsize=8)(
 )
 
 
-def _taps(width: float) -> np.ndarray:
-    """Where, in pixels from its centre, a depth pixel so wide is set so that pixels side by side leave no gap."""
-    reach = max(width - 1, 0) / 2
-    return np.linspace(-reach, reach, max(1, ceil(width - 1e-3)))
+class _Picture:
+    """The picture of a lens, with a border that takes what is outside.
 
+    covered: (across, down) pixels that a depth pixel is wide.
+    """
 
-def _cells(values: np.ndarray, taps: np.ndarray, count: int, margin: int) -> list[np.ndarray]:
-    """The int32 index of each value at each tap in an image with 2 margins on each side, which take what is outside."""
-    # fmax takes the number where the other is none
-    inside = np.fmin(np.fmax(values, np.float32(-margin)), np.float32(count - 1 + margin))
-    return [(inside + np.float32(tap + 2 * margin + 0.5)).astype(np.int32) for tap in taps]
+    def __init__(self, lens: Intrinsics, covered: tuple[float, float]):
+        self._size, self._reach = np.array([lens.width, lens.height]), np.maximum(np.subtract(covered, 1), 0) / 2
+        self._more = np.ceil(2 * self._reach - 1e-3).astype(int)
+        margin = ceil(self._reach.max()) + 2
+        self._border = 2 * margin
+        self._low, self._high, self._table = np.full(2, -margin), self._size - 1 + margin, None
+        if lens.model == "equidistant" or any(lens.distortion):
+            self._tabulate(lens, margin)
 
-
-class _Table:
-    """The pixels of a distorted lens by those of the same lens without distortion; NaN beyond what it sees."""
-
-    def __init__(self, lens: Intrinsics):
-        seen = rays(lens).reshape(-1, 2)
+    def _tabulate(self, lens: Intrinsics, margin: int) -> None:
+        """By how much the lens moves what would be at u, v without its distortion; out of the picture what it loses."""
         focal, centre = np.array([lens.fx, lens.fy]), np.array([lens.cx, lens.cy])
-        low, high = (f(seen, axis=0) * focal + centre for f in (np.nanmin, np.nanmax))
-        size = high - low + 8
-        self._scale = min(1.0, sqrt(TABLE_CELLS / float(size.prod())))
-        self._origin = low - 4
-        cells = np.stack(np.meshgrid(*(np.arange(ceil(n * self._scale)) for n in size)), -1)
-        direction = (cells / self._scale + self._origin - centre) / focal
-        pixels = project(direction, lens)
-        # a strong lens model turns back on itself outside of what it was fitted to
-        column, line = np.clip(np.rint(np.nan_to_num(pixels)), 0, (lens.width - 1, lens.height - 1)).astype(int).T
-        inside = ((pixels > -0.5) & (pixels < (lens.width - 0.5, lens.height - 0.5))).all(-1)
-        off = np.abs(rays(lens)[line.T, column.T] - direction).max(-1)
-        tolerance = 2 * (1 + (direction**2).sum(-1)) / lens.focal_px
-        pixels[inside & ~(off < tolerance)] = np.nan
-        self._pixels = pixels.astype(np.float32)
+        ray = rays(lens).reshape(-1, 2)
+        self._low, self._high = (f(ray, axis=0) * focal + centre for f in (np.nanmin, np.nanmax))
+        self._low, self._high = self._low - margin, self._high + margin
+        span = self._high - self._low
+        self._scale = min(CELLS_A_PIXEL, sqrt(MOST_CELLS / float(span.prod())))
+        counts = np.ceil(span * self._scale).astype(int) + 1
+        cells = np.stack(np.meshgrid(*map(np.arange, counts)), -1) / self._scale + self._low
+        pixels = _pixels((cells - centre) / focal, lens)
+        pixels[[0, -1]] = pixels[:, [0, -1]] = np.nan
+        inside = ((pixels > -margin) & (pixels < self._size - 1 + margin)).all(-1)
+        pixels[~inside] = -margin
+        moved = (pixels - cells).astype(np.float32)
+        self._table, self._line = moved.view(np.complex64).ravel(), counts[0]
 
-    def __call__(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x, y = (((a - np.float32(o)) * np.float32(self._scale)) for a, o in zip((u, v), self._origin, strict=True))
-        outside = (float("nan"),) * 2
-        found = cv2.remap(self._pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
-        return cv2.split(found)
+    def canvas(self) -> np.ndarray:
+        """Flat, for set() and of(), all inf."""
+        return np.full((self._size + 2 * self._border).prod(), np.inf, np.float32)
+
+    def of(self, canvas: np.ndarray) -> np.ndarray:
+        """(H, W), without the border."""
+        border, (width, height) = self._border, self._size
+        return canvas.reshape(-1, width + 2 * border)[border : border + height, border : border + width]
+
+    def set(self, canvas: np.ndarray, u: np.ndarray, v: np.ndarray, depth_m: np.ndarray) -> None:
+        """Bring depth at u, v (without distortion, NaN nowhere) into the pixels that it covers, where it is nearer."""
+        for values, low, high in zip((u, v), self._low, self._high, strict=True):
+            # fmax takes the number where the other is none
+            np.fmax(values, np.float32(low), out=values)
+            np.fmin(values, np.float32(high), out=values)
+        if self._table is not None:
+            self._distort(u, v)
+        (columns, right), (lines, down) = (self._covered(values, axis) for axis, values in enumerate((u, v)))
+        line, depth_m = int(self._size[0]) + 2 * self._border, depth_m.ravel()
+        lines *= line
+        lines += columns
+        first = lines.astype(np.intp).ravel()
+        np.minimum.at(canvas, first, depth_m)
+        for y, x in list(np.ndindex(self._more[1] + 1, self._more[0] + 1))[1:]:
+            these = np.flatnonzero((right >= x) & (down >= y) if x and y else right >= x if x else down >= y)
+            np.minimum.at(canvas, first.take(these) + (y * line + x), depth_m.take(these))
+
+    def _distort(self, u: np.ndarray, v: np.ndarray) -> None:
+        columns, lines = (
+            ((values - np.float32(low)) * np.float32(self._scale) + np.float32(0.5)).astype(np.int32)
+            for values, low in zip((u, v), self._low, strict=True)
+        )
+        lines *= self._line
+        lines += columns
+        moved = self._table.take(lines)
+        u += moved.real
+        v += moved.imag
+
+    def _covered(self, values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The first pixel that is covered, and how many after it; int32."""
+        first, last = (np.float32(self._border + 0.5 + side * self._reach[axis]) for side in (-1, 1))
+        pixels = (values + first).astype(np.int32)
+        return pixels, (values + last).astype(np.int32) - pixels if self._more[axis] else None
+
+
+def _pixels(directions: np.ndarray, lens: Intrinsics) -> np.ndarray:
+    """(..., 2) pixels of x/z and y/z; NaN where the lens model turns back into the picture from beyond what it sees."""
+    pixels = project(directions, lens)
+    most = np.array([lens.width - 1, lens.height - 1])
+    at = np.clip(np.rint(np.nan_to_num(pixels)), 0, most).astype(int)
+    off = np.abs(rays(lens)[at[..., 1], at[..., 0]] - directions).max(-1)
+    inside = (np.abs(pixels - most / 2) < most / 2 + 0.5).all(-1)
+    pixels[inside & ~(off < 2 * (1 + (directions**2).sum(-1)) / lens.focal_px)] = np.nan
+    return pixels
+
+
+def _coverage(toward: np.ndarray, shift_m: np.ndarray, lens: Intrinsics) -> tuple[tuple[float, float], tuple]:
+    """How many pixels (across, down) a depth pixel covers, at most, and the part of the depth image that is seen.
+
+    toward: (h, w, 3), where each depth pixel looks.
+    """
+    steps, seen = [], np.zeros(toward.shape[:2], bool)
+    for wall_m in WALLS_M:
+        points = toward * wall_m + shift_m
+        with np.errstate(invalid="ignore", divide="ignore"):
+            directions = np.where(points[..., 2:] > 0, points[..., :2] / points[..., 2:], np.nan)
+            pixels = _pixels(directions, lens)
+            inside = ((pixels > -1) & (pixels < (lens.width, lens.height))).all(-1)
+        pixels[~inside] = np.nan
+        steps.append(sum(np.nan_to_num(_largest(np.abs(np.diff(pixels, axis=axis)))) for axis in (0, 1)))
+        seen |= inside
+    along = np.abs(shift_m[:2]) / max(float(np.linalg.norm(shift_m)), 1e-9)
+    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    part = tuple(slice(max(0, a[0] - 1), a[-1] + 2) if len(a) else slice(0) for a in (rows, columns))
+    return tuple((1 + STRETCH * along) * np.max(steps, axis=0)), part
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Over all but the last axis, NaN apart."""
+    return np.fmax.reduce(values.reshape(-1, values.shape[-1]), axis=0, initial=0)
