@@ -58,6 +58,8 @@ class Registration:
         slope = (toward[self._seen] @ color_lens.K.T).astype(np.float32)
         self._slope = np.ascontiguousarray(np.moveaxis(slope, -1, 0))
         self._offset = (color_lens.K @ shift_m).astype(np.float32)
+        # what is nearer may be behind the colour camera
+        self._behind_m = max(0.0, float(np.fmax.reduce(-self._offset[2] / slope[..., 2], axis=None, initial=0)))
 
     def __call__(self, depth_m: np.ndarray) -> np.ndarray:
         """(h, w) float32 metres, registered; a new array."""
@@ -66,26 +68,28 @@ class Registration:
         if self._same:
             return np.where(valid(depth_m), depth_m, np.float32(np.nan))
         depth_m = depth_m[self._seen]
+        if not np.fmin.reduce(depth_m, axis=None, initial=np.inf) > self._behind_m:
+            ahead_m = self._slope[2] * depth_m + self._offset[2]
+            depth_m = np.where((depth_m > 0) & (ahead_m > 0), depth_m, np.float32(np.nan))
         half = ceil(len(depth_m) / 2 / ROWS) * ROWS
         other = _helper.submit(self._splat, depth_m, range(half, len(depth_m), ROWS))
         nearest = self._splat(depth_m, range(0, half, ROWS))
-        np.minimum(nearest, other.result(), out=nearest)
-        return np.where(nearest < np.inf, nearest, np.float32(np.nan))
+        nearest = np.minimum(nearest, other.result())
+        nearest[nearest == np.inf] = np.nan
+        return nearest
 
     def _splat(self, depth_m: np.ndarray, starts: range) -> np.ndarray:
         """(H, W) of what these blocks of rows of the depth image show, inf where they show nothing."""
         canvas = self._picture.canvas()
         for start in starts:
             rows = slice(start, start + ROWS)
-            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            with np.errstate(invalid="ignore"):
                 u, v, ahead = self._slope[:, rows] * depth_m[rows]
-                ahead += self._offset[2]
-                # what has no depth, and what is behind the colour camera, never is the nearest
-                ahead = np.where(ahead > max(self._offset[2], 0), ahead, np.float32(np.inf))
-                for values, offset in ((u, self._offset[0]), (v, self._offset[1])):
+                for values, offset in zip((u, v, ahead), self._offset, strict=True):
                     values += offset
-                    values /= ahead
-            self._picture.set(canvas, u, v, ahead)
+                u /= ahead
+                v /= ahead
+                self._picture.set(canvas, u, v, ahead)
         return self._picture.of(canvas)
 
 
@@ -104,27 +108,23 @@ class _Picture:
         self._size, self._reach = np.array([lens.width, lens.height]), np.maximum(np.subtract(covered, 1), 0) / 2
         self._more = np.ceil(2 * self._reach - 1e-3).astype(int)
         margin = ceil(self._reach.max()) + 2
-        self._border = 2 * margin
-        self._low, self._high, self._table = np.full(2, -margin), self._size - 1 + margin, None
+        self._border, self._table = margin, None
         if lens.model == "equidistant" or any(lens.distortion):
             self._tabulate(lens, margin)
 
     def _tabulate(self, lens: Intrinsics, margin: int) -> None:
-        """By how much the lens moves what would be at u, v without its distortion; out of the picture what it loses."""
-        focal, centre = np.array([lens.fx, lens.fy]), np.array([lens.cx, lens.cy])
-        ray = rays(lens).reshape(-1, 2)
-        self._low, self._high = (f(ray, axis=0) * focal + centre for f in (np.nanmin, np.nanmax))
-        self._low, self._high = self._low - margin, self._high + margin
-        span = self._high - self._low
-        self._scale = min(CELLS_A_PIXEL, sqrt(MOST_CELLS / float(span.prod())))
-        counts = np.ceil(span * self._scale).astype(int) + 1
-        cells = np.stack(np.meshgrid(*map(np.arange, counts)), -1) / self._scale + self._low
-        pixels = _pixels((cells - centre) / focal, lens)
-        pixels[[0, -1]] = pixels[:, [0, -1]] = np.nan
-        inside = ((pixels > -margin) & (pixels < self._size - 1 + margin)).all(-1)
-        pixels[~inside] = -margin
-        moved = (pixels - cells).astype(np.float32)
-        self._table, self._line = moved.view(np.complex64).ravel(), counts[0]
+        """By how much the lens moves what would be at u, v without its distortion; NaN for what it does not see."""
+        focal, centre, ray = np.array([lens.fx, lens.fy]), np.array([lens.cx, lens.cy]), rays(lens).reshape(-1, 2)
+        self._low, high = (
+            f(ray, axis=0) * focal + centre + side for f, side in ((np.nanmin, -margin), (np.nanmax, margin))
+        )
+        self._scale = min(CELLS_A_PIXEL, sqrt(MOST_CELLS / float((high - self._low).prod())))
+        self._counts = np.ceil((high - self._low) * self._scale).astype(np.int32) + 1
+        cells = np.stack(np.meshgrid(*map(np.arange, self._counts)), -1) / self._scale + self._low
+        moved = (_pixels((cells - centre) / focal, lens) - cells).astype(np.float32)
+        # what is farther out is found in the last cells
+        moved[[0, -1]] = moved[:, [0, -1]] = np.nan
+        self._table = moved.view(np.complex64).ravel()
 
     def canvas(self) -> np.ndarray:
         """Flat, for set() and of(), all inf."""
@@ -137,10 +137,6 @@ class _Picture:
 
     def set(self, canvas: np.ndarray, u: np.ndarray, v: np.ndarray, depth_m: np.ndarray) -> None:
         """Bring depth at u, v (without distortion, NaN nowhere) into the pixels that it covers, where it is nearer."""
-        for values, low, high in zip((u, v), self._low, self._high, strict=True):
-            # fmax takes the number where the other is none
-            np.fmax(values, np.float32(low), out=values)
-            np.fmin(values, np.float32(high), out=values)
         if self._table is not None:
             self._distort(u, v)
         (columns, right), (lines, down) = (self._covered(values, axis) for axis, values in enumerate((u, v)))
@@ -155,10 +151,10 @@ class _Picture:
 
     def _distort(self, u: np.ndarray, v: np.ndarray) -> None:
         columns, lines = (
-            ((values - np.float32(low)) * np.float32(self._scale) + np.float32(0.5)).astype(np.int32)
-            for values, low in zip((u, v), self._low, strict=True)
+            _whole(values * np.float32(self._scale) + np.float32(0.5 - low * self._scale), count)
+            for values, low, count in zip((u, v), self._low, self._counts, strict=True)
         )
-        lines *= self._line
+        lines *= self._counts[0]
         lines += columns
         moved = self._table.take(lines)
         u += moved.real
@@ -166,9 +162,16 @@ class _Picture:
 
     def _covered(self, values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The first pixel that is covered, and how many after it; int32."""
+        count = self._size[axis] + 2 * self._border
         first, last = (np.float32(self._border + 0.5 + side * self._reach[axis]) for side in (-1, 1))
-        pixels = (values + first).astype(np.int32)
-        return pixels, (values + last).astype(np.int32) - pixels if self._more[axis] else None
+        pixels = _whole(values + first, count)
+        return pixels, _whole(values + last, count) - pixels if self._more[axis] else None
+
+
+def _whole(values: np.ndarray, count: int) -> np.ndarray:
+    """Indices of so many, int32; NaN and what is outside become the first or the last."""
+    whole = values.astype(np.int32)
+    return np.clip(whole, 0, np.int32(count - 1), out=whole)
 
 
 def _pixels(directions: np.ndarray, lens: Intrinsics) -> np.ndarray:
