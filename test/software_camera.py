@@ -1,5 +1,6 @@
 """A RealSense for tests: the SDK's own software device, recorded to a file by its recorder, or streaming live."""
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class SoftwareCamera:
 
     def __init__(self, color=None, depth=None, translation_m=(0.0, 0.0, 0.0), unit_m=0.001, serial="0042"):
         self.color_lens, self.depth_lens, self.unit_m = color or sdk_lens(), depth or sdk_lens(), unit_m
-        self.device = rs.software_device()
+        self.device, self.numbers = rs.software_device(), count()
         self.device.register_info(rs.camera_info.serial_number, serial)
         self.device.register_info(rs.camera_info.name, "Software RealSense")
         self.stereo, self.rgb = self.device.add_sensor("Stereo Module"), self.device.add_sensor("RGB Camera")

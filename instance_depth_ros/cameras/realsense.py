@@ -156,9 +156,12 @@ class RealsenseRecording(Recording):
             if came:
                 started, heard_s = True, time.monotonic()
             elif started and playback.current_status() == load_sdk().playback_status.stopped:
-                return
+                break
             elif self._interrupted.is_set() or time.monotonic() - heard_s > self.settings.timeout_s:
                 raise CameraError(f"{self.settings.camera_path} gave nothing for {self.settings.timeout_s} s")
+        moments.end()
+        if before_s is None:
+            raise CameraError(f"no colour picture in {self.settings.camera_path} has depth of the same moment")
 
     def _frame(self, moment: Moment, stamp_ns: int) -> Frame:
         self._told["camera_stamps"] = f"the recording's, {moment.domain}"
@@ -187,5 +190,10 @@ def _start(rs, pipeline, path: str):
     if rs.stream.color not in streams:
         raise CameraError(f"{path} holds no colour; record the colour stream too")
     config, profile = resolved(streams)
-    profile.get_device().as_playback().set_real_time(False)
-    return pipeline.start(config)
+    playback = profile.get_device().as_playback()
+    playback.set_real_time(False)
+    # else the first frames pass while the second of the sensors is being started
+    playback.pause()
+    profile = pipeline.start(config)
+    playback.resume()
+    return profile

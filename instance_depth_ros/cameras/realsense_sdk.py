@@ -202,8 +202,7 @@ class Moments:
         if not color:
             return None
         if color.get_frame_number() != self._number:
-            if not self._given:
-                self._unpaired()
+            self.end()
             self._number, self._given = color.get_frame_number(), False
         if self._given or (self._depth_lens and not (depth and self._together(color, depth))):
             return None
@@ -211,6 +210,12 @@ class Moments:
         domain = color.get_frame_timestamp_domain().name
         depth_m = self._registered(depth) if self._depth_lens else None
         return Moment(_rgb(color), depth_m, round(color.get_timestamp() * 1e6), domain, self._number)
+
+    def end(self) -> None:
+        """The last colour waits no longer for its depth."""
+        if not self._given:
+            self._unpaired()
+        self._given = True
 
     def _together(self, color, depth) -> bool:
         """Whether they are of one moment; of different clocks, the pipeline has the say."""
