@@ -37,6 +37,7 @@ setup(
         "simulation": ["mujoco"],
         "viewer": ["rerun-sdk"],
         "video": ["av"],
+        "realsense": ["pyrealsense2"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "hf": ["transformers>=5.9", "torchvision"],
         "datasets": ["h5py"],
@@ -45,7 +46,7 @@ setup(
         "training": ["tensorboard"],
         "test": [
             *("pytest", "pytest-xdist", "ruff", "websockets", "transformers>=5.9", "h5py"),
-            *("pycocotools", "tabulate", "tensorboard"),
+            *("pycocotools", "tabulate", "tensorboard", 'pyrealsense2; platform_machine == "x86_64"'),
         ],
     },
     entry_points={
