@@ -37,7 +37,7 @@ def codes_of(number: int, lens=None) -> np.ndarray:
 class SoftwareCamera:
     """A device with a colour and a depth sensor; within `with` it takes frames."""
 
-    def __init__(self, color=None, depth=None, translation_m=(0.0, 0.0, 0.0), unit_m=0.001, serial="0042"):
+    def __init__(self, color=None, depth=None, translation_m=(0.0, 0.0, 0.0), unit_m=0.001, serial="0042", form="rgb8"):
         self.color_lens, self.depth_lens, self.unit_m = color or sdk_lens(), depth or sdk_lens(), unit_m
         self.device, self.numbers = rs.software_device(), count()
         self.device.register_info(rs.camera_info.serial_number, serial)
@@ -45,7 +45,7 @@ class SoftwareCamera:
         self.stereo, self.rgb = self.device.add_sensor("Stereo Module"), self.device.add_sensor("RGB Camera")
         self.stereo.add_read_only_option(rs.option.depth_units, unit_m)
         self._depth = self._stream(self.stereo, rs.stream.depth, rs.format.z16, 2, self.depth_lens)
-        self._color = self._stream(self.rgb, rs.stream.color, rs.format.rgb8, 3, self.color_lens)
+        self._color = self._stream(self.rgb, rs.stream.color, getattr(rs.format, form), 3, self.color_lens)
         pose = rs.extrinsics()
         pose.rotation, pose.translation = np.eye(3).ravel().tolist(), list(translation_m)
         self._depth.register_extrinsics_to(self._color, pose)
@@ -98,8 +98,11 @@ def aligned_by_the_sdk(path: Path) -> np.ndarray:
     """(H, W) uint16: depth of a recording's first frameset, aligned to colour by the SDK."""
     config, pipeline = rs.config(), rs.pipeline()
     config.enable_device_from_file(str(path), False)
-    config.resolve(rs.pipeline_wrapper(pipeline)).get_device().as_playback().set_real_time(False)
+    playback = config.resolve(rs.pipeline_wrapper(pipeline)).get_device().as_playback()
+    playback.set_real_time(False)
+    playback.pause()
     pipeline.start(config)
+    playback.resume()
     aligned = rs.align(rs.stream.color).process(pipeline.wait_for_frames()).get_depth_frame()
     codes = np.array(aligned.get_data())
     pipeline.stop()

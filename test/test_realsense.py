@@ -11,6 +11,7 @@ from recordings import camera, play  # noqa: E402
 from software_camera import FPS, HEIGHT, STEP_MS, WIDTH, SoftwareCamera, codes_of, color_of, full, rs, sdk_lens  # noqa: E402
 
 from instance_depth_ros.cameras import CameraError, realsense, realsense_sdk  # noqa: E402
+from instance_depth_ros.cameras.clock import DeviceClock  # noqa: E402
 from instance_depth_ros.geometry import Intrinsics, depth_from_codes  # noqa: E402
 
 STAMPS_NS = [round((1000 + STEP_MS * number) * 1e6) for number in range(100)]
@@ -84,6 +85,20 @@ def test_depth_of_another_place_is_registered(tmp_path):
     assert (
         np.allclose(depth_m[:, :26], 1.0) and np.isnan(depth_m[:, 27:29]).all() and np.allclose(depth_m[:, 31:61], 3.0)
     )
+
+
+def test_a_recording_with_blue_first_is_read(tmp_path):
+    (frame,) = play(camera("realsense", recorded(tmp_path, full(1), form="bgr8")))
+    assert np.array_equal(frame.color, color_of(0)[..., ::-1])
+
+
+def test_a_calibration_goes_before_the_cameras_own(tmp_path):
+    info = tmp_path / "camera.yaml"
+    K = [30.0, 0, 15.5, 0, 30.0, 11.5, 0, 0, 1]
+    matrix = {"image_width": WIDTH // 2, "image_height": HEIGHT // 2, "camera_matrix": {"data": K}}
+    info.write_text(str(matrix))
+    (frame,) = play(camera("realsense", recorded(tmp_path, full(1)), camera_info=str(info)))
+    assert frame.intrinsics.fx == 60.0 and np.isfinite(frame.depth_m).any()
 
 
 def test_steps_between_stamps_are_the_pace_and_a_jump_is_none(tmp_path, monkeypatch):
@@ -181,16 +196,26 @@ def test_global_time_is_taken_as_it_is(plugged):
         assert opened.describe()["camera_stamps"] == "global_time"
 
 
+def test_a_devices_clock_is_brought_to_the_hosts_without_its_jitter_and_again_after_a_jump():
+    clock, rng, step_ns = DeviceClock(), np.random.default_rng(0), 33_333_333
+    late_ns = rng.integers(0, 8_000_000, 600)
+    stamps = np.array([clock.host_ns(n * step_ns, 10**18 + n * step_ns + int(late_ns[n])) for n in range(600)])
+    assert np.diff(stamps)[100:].std() < 0.1 * np.diff(late_ns).std()
+    assert abs(stamps[-1] - 599 * step_ns - 10**18 - late_ns.mean()) < 2e6
+    now_ns = 10**18 + 600 * step_ns
+    assert clock.host_ns(5, now_ns) == now_ns, "the device began anew"
+
+
 @pytest.mark.parametrize("stalled", ("codes", "color"))
 def test_a_stream_that_stalls_is_an_error_and_opened_again_it_goes_on(plugged, stalled):
     plugged.append(SoftwareCamera())
-    opened = camera("realsense", timeout_s=0.5)
+    opened = camera("realsense", timeout_s=1.0)
     for _ in range(2):
         with opened:
             with Streaming(plugged[0]):
                 assert opened.read().depth_m is not None
             with Streaming(plugged[0], **{stalled: None}):
-                with pytest.raises(CameraError, match="RealSense 0042 gave no picture with its depth for 0.5 s"):
+                with pytest.raises(CameraError, match="RealSense 0042 gave no picture with its depth for 1.0 s"):
                     while True:
                         opened.read()
 
