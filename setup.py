@@ -39,6 +39,7 @@ setup(
         "video": ["av"],
         # of bags; mcap reads what rosbags cannot, files that were cut
         "replay": ["rosbags", "mcap"],
+        "realsense": ["pyrealsense2"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "hf": ["transformers>=5.9", "torchvision"],
         "datasets": ["h5py"],
@@ -48,6 +49,7 @@ setup(
         "test": [
             *("pytest", "pytest-xdist", "ruff", "websockets", "transformers>=5.9", "h5py"),
             *("pycocotools", "tabulate", "tensorboard", "rosbags", "mcap"),
+            'pyrealsense2; platform_machine == "x86_64"',
         ],
     },
     entry_points={

@@ -11,7 +11,7 @@ from typing import Any
 
 CAMERAS = (
     "auto", "topic", "realsense_driver", "kinect_driver", "file", "folder", "webcam", "stream", "simulated", "replay",
-    "kinect",
+    "kinect", "realsense",
 )  # fmt: skip
 # the six of the GID dataset, then ours; a tour leads through several places
 ACTIVITIES = ("basketball", "badminton", "volleyball", "dance", "table_tennis", "zoo", "plaza", "yard", "room", "tour")
@@ -105,10 +105,10 @@ SETTINGS = (
     Setting("loop", False, "play a recording again and again", ("camera", "depth")),
     Setting("rate", "real", "real: the pace of the recording; max: as fast as frames are taken; 2.0: twice its pace",
             ("camera", "depth"), choices=("real", "max"), bounds=(0.01, 100.0)),
-    Setting("fps", 0.0, "frames per second asked of a webcam, or the pace of a recording or simulation; 0: its own",
+    Setting("fps", 0.0, "frames per second asked of a live camera, or the pace of a recording or scene; 0: its own",
             ("camera", "depth"), unit="Hz", bounds=(0.0, 240.0)),
-    Setting("width", 640, "width asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 7680)),
-    Setting("height", 480, "height asked of a webcam or simulation", ("camera", "depth"), unit="px", bounds=(64, 4320)),
+    Setting("width", 640, "width asked of a live camera or scene", ("camera", "depth"), unit="px", bounds=(64, 7680)),
+    Setting("height", 480, "height asked of a live camera or scene", ("camera", "depth"), unit="px", bounds=(64, 4320)),
     Setting("frames", 0, "stop after so many frames; 0: at the end", ("camera", "depth"), bounds=(0, 1e9)),
     Setting("activity", "plaza", "scene of the simulated camera", ("camera", "depth"), choices=ACTIVITIES),
     Setting("seed", 0, "seed of the simulated camera", ("camera", "depth"), bounds=(0, 2**31 - 1)),
@@ -118,6 +118,11 @@ SETTINGS = (
             ("camera", "depth")),
     Setting("replay_depth_topic", "", "topic of a bag to replay registered depth from; none: colour alone; empty: "
             "found by type and name", ("camera", "depth")),
+    Setting("serial", "", "serial number of a RealSense; empty: the first", ("camera", "depth")),
+    Setting("exposure_us", 0, "exposure time of a RealSense's colour; 0: automatic", ("camera", "depth"), unit="us",
+            bounds=(0, 1_000_000)),
+    Setting("laser_power_mw", -1.0, "power of a RealSense's laser; 0: off, -1: as it is", ("camera", "depth"),
+            unit="mW", bounds=(-1.0, 1000.0)),
     Setting("timeout_s", 5.0, "a camera or stream silent for so long is opened again", ("camera", "depth"), unit="s",
             bounds=(0.5, 60.0)),
     # the network

@@ -21,6 +21,7 @@ TORCH = "torch==2.13.0"
 PYTHONS = ("python3", "python3.12", "python3.11", "python3.13", "python3.10")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 GL_PACKAGES = {"EGL": "libegl1", "GL": "libgl1"}
+USB_PACKAGES = {"usb-1.0": "libusb-1.0-0"}
 BESIDE_ROS = "beside-ros.txt"
 TRACKEVAL = "trackeval==1.3.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -141,9 +142,13 @@ def make_venv(python, venv, shared):
 
 def install_system_packages(tests):
     """What pip cannot bring. Without root the rest still runs, and what does not is said."""
-    missing = [package for library, package in GL_PACKAGES.items() if not ctypes.util.find_library(library)]
-    if missing:
-        apt_install(missing, "OpenGL without a screen; without them there is no simulated camera")
+    for packages, why in (
+        (GL_PACKAGES, "OpenGL without a screen; without them there is no simulated camera"),
+        (USB_PACKAGES, "USB for pyrealsense2; without it there is no RealSense, and no recording of one"),
+    ):
+        missing = [package for library, package in packages.items() if not ctypes.util.find_library(library)]
+        if missing:
+            apt_install(missing, why)
     if tests and not any(map(shutil.which, BROWSERS)):
         if "ID=ubuntu" in Path("/etc/os-release").read_text():
             print("no Chromium (on Ubuntu: snap install chromium): the test of the viewer's page will be skipped")

@@ -16,6 +16,7 @@ CLASSES = {
     "simulated": "SimulatedCamera",
     "replay": "ReplayCamera",
     "kinect": "kinect_camera",
+    "realsense": "realsense_camera",
 }
 NEED_PATH = ("file", "folder", "stream", "replay")
 

@@ -28,11 +28,5 @@ class FileCamera(Recording):
                 yield color, self._step(before_s, at_s, step_s)
                 before_s = at_s
 
-    def _step(self, before_s: float | None, at_s: float | None, step_s: float) -> float:
-        """Seconds between two pictures; step_s where the timestamps are missing or make no sense."""
-        if self.settings.fps or before_s is None or at_s is None:
-            return step_s
-        return at_s - before_s if 0 < at_s - before_s <= self.settings.timeout_s else step_s
-
     def _skip(self) -> None:
         self.skipped += 1

@@ -103,6 +103,12 @@ class Recording(PictureCamera):
             if not self.settings.loop:
                 return
 
+    def _step(self, before_s: float | None, at_s: float | None, step_s: float) -> float:
+        """Seconds between two pictures; step_s where the timestamps are missing or make no sense."""
+        if self.settings.fps or before_s is None or at_s is None:
+            return step_s
+        return at_s - before_s if 0 < at_s - before_s <= self.settings.timeout_s else step_s
+
     def _wait(self, step_s: float) -> None:
         """Wait until the next picture is due; each due time follows from the one before it, so nothing drifts."""
         if self.settings.rate == "max":
