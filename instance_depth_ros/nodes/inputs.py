@@ -16,6 +16,7 @@ from .drivers import OURS
 from .listening import Listener
 from .pairing import StampPairer, stamp_ns
 from .reader import CameraReader, restamped
+from .sensor_depth import SensorDepth
 from .topics import GIVEN_IDS, CameraTopics
 
 # The first image may overtake its CameraInfo by so much.
@@ -39,6 +40,7 @@ class TopicInput:
         self._info_subscription = node.create_subscription(CameraInfo, names.info, self._on_info, qos)
         topics = {"depth": names.depth} if settings.use_depth else {}
         topics |= {"ids": GIVEN_IDS} if settings.instances == "topic" else {}
+        self._sensor = SensorDepth(node, names.depth) if settings.use_depth else None
         self._pairer, self._beside = None, tuple(topics)
         if topics:
             self._pairer = StampPairer(streams=1 + len(topics), on_drop=self._on_unpaired)
@@ -59,11 +61,14 @@ class TopicInput:
         for listener in self._listeners:
             listener.close()
         self._node.destroy_subscription(self._info_subscription)
+        if self._sensor:
+            self._sensor.close()
         if self._pairer:
             self._pairer.flush()
 
     def describe(self) -> dict[str, object]:
-        return {"camera": self._listeners[0].topic}
+        values = {"camera": self._listeners[0].topic}
+        return values | ({"sensor_depth": self._sensor.problem or "registered"} if self._sensor else {})
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -91,13 +96,14 @@ class TopicInput:
 
     def _make_frame(self, image, received_ns: int, depth=None, ids=None) -> Frame:
         decode = messages.color_from_compressed if self._settings.use_compressed else messages.color_from_image
-        color = decode(image)
+        color, frame_id = decode(image), image.header.frame_id
+        size, lens = color.shape[:2], self._intrinsics(*color.shape[:2])
         return Frame(
             color=color,
             stamp_ns=stamp_ns(image),
-            frame_id=image.header.frame_id,
-            intrinsics=self._intrinsics(*color.shape[:2]),
-            depth_m=None if depth is None else messages.depth_from_image(depth),
+            frame_id=frame_id,
+            intrinsics=lens,
+            depth_m=None if depth is None else self._sensor(depth, frame_id, size, lens),
             ids=None if ids is None else messages.ids_from_image(ids),
             received_ns=received_ns,
         )
