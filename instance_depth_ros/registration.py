@@ -140,14 +140,19 @@ class _Picture:
         if self._table is not None:
             self._distort(u, v)
         (columns, right), (lines, down) = (self._covered(values, axis) for axis, values in enumerate((u, v)))
-        line, depth_m = int(self._size[0]) + 2 * self._border, depth_m.ravel()
+        line = int(self._size[0]) + 2 * self._border
         lines *= line
         lines += columns
-        first = lines.astype(np.intp).ravel()
-        np.minimum.at(canvas, first, depth_m)
-        for y, x in list(np.ndindex(self._more[1] + 1, self._more[0] + 1))[1:]:
-            these = np.flatnonzero((right >= x) & (down >= y) if x and y else right >= x if x else down >= y)
-            np.minimum.at(canvas, first.take(these) + (y * line + x), depth_m.take(these))
+        first, depth_m = lines.astype(np.intp).ravel(), depth_m.ravel()
+        for y in range(self._more[1] + 1):
+            if y:
+                below = np.flatnonzero(down >= y)
+                first, depth_m, right, down = (values.take(below) for values in (first, depth_m, right, down))
+                first += line
+            np.minimum.at(canvas, first, depth_m)
+            for x in range(1, self._more[0] + 1):
+                beside = np.flatnonzero(right >= x)
+                np.minimum.at(canvas, first.take(beside) + x, depth_m.take(beside))
 
     def _distort(self, u: np.ndarray, v: np.ndarray) -> None:
         columns, lines = (
@@ -156,22 +161,26 @@ class _Picture:
         )
         lines *= self._counts[0]
         lines += columns
-        moved = self._table.take(lines)
+        # the default mode would check what is known, and take twice as long
+        moved = self._table.take(lines.astype(np.intp), mode="clip")
         u += moved.real
         v += moved.imag
 
-    def _covered(self, values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The first pixel that is covered, and how many after it; int32."""
+    def _covered(self, values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first pixel that is covered, and where there are more how many after it; int32."""
         count = self._size[axis] + 2 * self._border
         first, last = (np.float32(self._border + 0.5 + side * self._reach[axis]) for side in (-1, 1))
         pixels = _whole(values + first, count)
-        return pixels, _whole(values + last, count) - pixels if self._more[axis] else None
+        return pixels, _whole(values + last, count) - pixels if self._more[axis] else pixels
 
 
 def _whole(values: np.ndarray, count: int) -> np.ndarray:
-    """Indices of so many, int32; NaN and what is outside become the first or the last."""
+    """Indices of so many, int32; NaN and what is outside become the last, or the first."""
     whole = values.astype(np.int32)
-    return np.clip(whole, 0, np.int32(count - 1), out=whole)
+    # what is below zero is large without its sign
+    unsigned = whole.view(np.uint32)
+    np.minimum(unsigned, np.uint32(count - 1), out=unsigned)
+    return whole
 
 
 def _pixels(directions: np.ndarray, lens: Intrinsics) -> np.ndarray:
