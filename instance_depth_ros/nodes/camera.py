@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo
 from .. import process
 from ..cameras.base import CameraError
 from . import spin
-from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
+from .diagnostics import Diagnostics, Monitor, times_ms
 from .pairing import stamp_ns
 from .parameters import Parameters
 from .reader import CameraReader, restamped
@@ -34,13 +34,13 @@ class CameraNode(Node):
         self.ended, self.status = threading.Event(), 0
         self.settings = Parameters(self, "camera").settings
         self._monitor, self._topics = Monitor(), None
-        self._complain = Complaints(self.get_logger())
         spin.log_through(self.get_logger())
         process.schedule(self.settings)
         self._published = 0
         self._pacer = Pacer(self) if self.settings.rate == "max" else None
         try:
-            self._reader = CameraReader(self.settings, self._on_frame, self._on_end, self._complain, self._monitor)
+            say = self.get_logger().error
+            self._reader = CameraReader(self.settings, self._on_frame, self._on_end, say, self._monitor)
         except CameraError as error:
             raise ValueError(str(error)) from error
         self._diagnostics = Diagnostics(self, self._monitor, self._describe)
@@ -97,8 +97,7 @@ class CameraNode(Node):
 
     def _describe(self):
         problem = self._reader.problem
-        source = f"{self.settings.camera} {self.settings.camera_path}".strip()
-        values = {"state": "silent" if problem else "active", "camera": source, **self._reader.camera.describe()}
+        values = {"state": "silent" if problem else "active", **self._reader.describe()}
         return DiagnosticStatus.WARN if problem else DiagnosticStatus.OK, problem or "publishing", values
 
 

@@ -154,7 +154,7 @@ class DepthNode(LifecycleNode):
 
     def _open_input(self):
         def open_camera(settings):
-            return CameraInput(self, settings, self._monitor, self._complain, self._worker, self._on_camera_end)
+            return CameraInput(self, settings, self._monitor, self._worker, self._on_camera_end)
 
         open_topics = partial(TopicInput, self, self.settings, self._monitor, self._worker.put)
         sources = SOURCES.get(self.settings.camera)

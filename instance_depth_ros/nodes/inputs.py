@@ -125,14 +125,14 @@ class CameraInput:
     ValueError for instances: topic, whose stamps could not be those of a camera in here.
     """
 
-    def __init__(self, node, settings, monitor, complain, worker, on_end):
+    def __init__(self, node, settings, monitor, worker, on_end):
         if settings.instances == "topic":
             raise ValueError(
                 f"instances 'topic' needs frames from topics too, got camera '{settings.camera}'; start a camera node, "
                 "as `instance-depth run` and the launch file do"
             )
         self._settings, self._monitor, self._worker = settings, monitor, worker
-        self._reader = CameraReader(settings, self._on_frame, on_end, complain, monitor)
+        self._reader = CameraReader(settings, self._on_frame, on_end, node.get_logger().error, monitor)
         self._node, self._topics = node, None
         self._reader.start()
 
@@ -146,8 +146,7 @@ class CameraInput:
             self._topics.close()
 
     def describe(self) -> dict[str, object]:
-        source = f"{self._settings.camera} {self._settings.camera_path}".strip()
-        return {"camera": source, **self._reader.camera.describe()}
+        return self._reader.describe()
 
     def _on_frame(self, frame) -> None:
         if self._settings.rate == "max":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import replace
 
@@ -9,9 +10,11 @@ from ..cameras import open_camera
 from ..cameras.base import Camera, CameraError
 from ..frame import Frame
 
+log = logging.getLogger(__name__)
 # A driver's own stamp is kept when it is of this clock.
 SAME_CLOCK_NS = 1_000_000_000
-FIRST_DELAY_S, LAST_DELAY_S = 0.5, 10.0
+# What is plugged in again gives pictures within three seconds.
+FIRST_DELAY_S, LAST_DELAY_S = 0.25, 2.0
 # A camera that is being opened, or a frame that is being taken, may hold the thread; the process ends without it.
 STOP_S = 3.0
 # What a camera itself counts, and the reason by which it is lost.
@@ -33,12 +36,14 @@ class CameraReader:
 
     A live camera that fails is opened again, at growing intervals; a recording that fails has ended. Pictures that the
     camera itself lost are received and lost for the monitor.
-    problem: what is wrong now, '' when nothing is. ValueError for settings that name no camera.
+    problem: what is wrong now, '' when nothing is, each change of which is said once. failures: how often it failed.
+    ValueError for settings that name no camera.
     """
 
     def __init__(self, settings, on_frame, on_end, complain, monitor):
         self.camera = open_camera(settings)
-        self.problem = f"opening the {settings.camera} camera"
+        self.problem, self.failures = f"opening the {settings.camera} camera", 0
+        self._said = ""
         self._on_frame, self._on_end, self._complain, self._monitor = on_frame, on_end, complain, monitor
         self._booked = dict.fromkeys(CAMERA_LOSSES, 0)
         self._stop = threading.Event()
@@ -54,6 +59,12 @@ class CameraReader:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(STOP_S)
 
+    def describe(self) -> dict[str, object]:
+        """For diagnostics."""
+        settings = self.camera.settings
+        source = f"{settings.camera} {settings.camera_path}".strip()
+        return {"camera": source, "camera_failures": self.failures, **self.camera.describe()}
+
     def _run(self) -> None:
         self._delay_s = FIRST_DELAY_S
         while not self._stop.is_set():
@@ -66,7 +77,10 @@ class CameraReader:
                 # ValueError: a picture that its calibration does not fit.
                 expected = isinstance(error, CameraError | ValueError)
                 self.problem = str(error) if expected else f"the {self.camera.settings.camera} camera failed: {error!r}"
-                self._complain(self.problem)
+                self.failures += 1
+                if self.problem != self._said:
+                    self._said = self.problem
+                    self._complain(self.problem)
                 if self.camera.recording:
                     return self._on_end(True)
                 self._stop.wait(self._delay_s)
@@ -85,7 +99,9 @@ class CameraReader:
                 self._book_losses()
             if frame is None:
                 return True
-            self.problem, self._delay_s = "", FIRST_DELAY_S
+            if self._said:
+                log.info("the %s camera gives pictures again", self.camera.settings.camera)
+            self.problem, self._said, self._delay_s = "", "", FIRST_DELAY_S
             self._on_frame(frame)
         return False
 
