@@ -17,7 +17,7 @@ WALLS_M = (0.1, 0.3, 1.0, 1e6)
 # The distortion of the colour lens is looked up half a pixel apart, or wider where that takes a larger table.
 CELLS_A_PIXEL, MOST_CELLS = 2.0, 4_000_000
 # So many rows at a time stay in the cache of a core.
-ROWS = 40
+ROWS = 60
 _helper = ThreadPoolExecutor(1, "registration")
 
 
