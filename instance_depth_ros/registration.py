@@ -13,11 +13,11 @@ from .geometry import Intrinsics, project, rays, valid
 # A surface that is seen from the side comes out so much wider along the baseline, before cracks open in it.
 STRETCH = 0.25
 # What a depth pixel covers, and which are in the picture, is taken from walls at these distances.
-WALLS_M = (0.3, 1.0, 1e6)
+WALLS_M = (0.1, 0.3, 1.0, 1e6)
 # The distortion of the colour lens is looked up half a pixel apart, or wider where that takes a larger table.
 CELLS_A_PIXEL, MOST_CELLS = 2.0, 4_000_000
 # So many rows at a time stay in the cache of a core.
-ROWS = 40
+ROWS = 60
 _helper = ThreadPoolExecutor(1, "registration")
 
 
@@ -93,9 +93,9 @@ class Registration:
         return self._picture.of(canvas)
 
 
-_registration = lru_cache(maxsize=8)(
-    lambda depth_lens, color_lens, pose: Registration(depth_lens, color_lens, np.reshape(pose, (4, 4)))
-)
+@lru_cache(maxsize=8)
+def _registration(depth_lens: Intrinsics, color_lens: Intrinsics, pose: tuple[float, ...]) -> Registration:
+    return Registration(depth_lens, color_lens, np.reshape(pose, (4, 4)))
 
 
 class _Picture:
@@ -107,7 +107,7 @@ class _Picture:
     def __init__(self, lens: Intrinsics, covered: tuple[float, float]):
         self._size, self._reach = np.array([lens.width, lens.height]), np.maximum(np.subtract(covered, 1), 0) / 2
         self._more = np.ceil(2 * self._reach - 1e-3).astype(int)
-        margin = ceil(self._reach.max()) + 2
+        margin = ceil(2 * self._reach.max()) + 2
         self._border, self._table = margin, None
         if lens.model == "equidistant" or any(lens.distortion):
             self._tabulate(lens, margin)

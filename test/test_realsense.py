@@ -206,6 +206,13 @@ def test_a_devices_clock_is_brought_to_the_hosts_without_its_jitter_and_again_af
     assert clock.host_ns(5, now_ns) == now_ns, "the device began anew"
 
 
+def test_the_moment_of_arrival_is_the_sdks_where_it_says_so(plugged):
+    plugged.append(SoftwareCamera())
+    plugged[0].rgb.set_metadata(rs.frame_metadata_value.time_of_arrival, 1_700_000_000_000)
+    with camera("realsense") as opened, Streaming(plugged[0]):
+        assert opened.read().stamp_ns == 1_700_000_000_000_000_000
+
+
 @pytest.mark.parametrize("stalled", ("codes", "color"))
 def test_a_stream_that_stalls_is_an_error_and_opened_again_it_goes_on(plugged, stalled):
     plugged.append(SoftwareCamera())

@@ -59,7 +59,7 @@ def test_a_plane_is_where_geometry_says_through_every_pair_of_lenses(depth, colo
     both = np.isfinite(registered) & np.isfinite(expected)
     # the depth of a slanted plane changes by so much from one pixel to the next
     step_m = np.fmax(*(np.abs(np.gradient(expected, axis=axis)) for axis in (0, 1)))
-    assert (np.abs(registered - expected)[both] <= 2.5 * step_m[both] + 1e-3).all()
+    assert (np.abs(registered - expected)[both] <= 3 * step_m[both] + 1e-3).all()
     assert np.isfinite(registered)[24:48, 32:64].all() and both.mean() > 0.4
 
 

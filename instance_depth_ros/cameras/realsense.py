@@ -95,7 +95,7 @@ class RealsenseCamera(PictureCamera):
 
     def _stamp_ns(self, moment: Moment) -> int:
         by_device = moment.domain == "hardware_clock"
-        return self._clock.host_ns(moment.device_ns, time.time_ns()) if by_device else moment.device_ns
+        return self._clock.host_ns(moment.device_ns, moment.arrived_ns) if by_device else moment.device_ns
 
     def _count_unpaired(self) -> None:
         self.unpaired += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -164,13 +165,17 @@ def _sampled(ray: np.ndarray, stride: int):
 
 
 class Moment(NamedTuple):
-    """color: (H, W, 3) uint8 RGB. depth_m: registered, or None. device_ns: its stamp, by the clock named domain
-    (global_time, system_time, hardware_clock). number: of the colour frame."""
+    """What the colour and the depth of one frameset are.
+
+    color: (H, W, 3) uint8 RGB. depth_m: registered, or None. device_ns: its stamp, by the clock named domain
+    (global_time, system_time, hardware_clock). arrived_ns: when the host had it. number: of the colour frame.
+    """
 
     color: np.ndarray
     depth_m: np.ndarray | None
     device_ns: int
     domain: str
+    arrived_ns: int
     number: int
 
 
@@ -207,9 +212,9 @@ class Moments:
         if self._given or (self._depth_lens and not (depth and self._together(color, depth))):
             return None
         self._given = True
-        domain = color.get_frame_timestamp_domain().name
+        domain, arrived_ns = color.get_frame_timestamp_domain().name, _arrived_ns(color)
         depth_m = self._registered(depth) if self._depth_lens else None
-        return Moment(_rgb(color), depth_m, round(color.get_timestamp() * 1e6), domain, self._number)
+        return Moment(_rgb(color), depth_m, round(color.get_timestamp() * 1e6), domain, arrived_ns, self._number)
 
     def end(self) -> None:
         """The last colour waits no longer for its depth."""
@@ -236,6 +241,12 @@ def _pose(depth, color) -> np.ndarray:
     # the SDK's matrices are column-major
     pose[:3, :3], pose[:3, 3] = np.reshape(sdk.rotation, (3, 3)).T, sdk.translation
     return pose
+
+
+def _arrived_ns(frame) -> int:
+    """When the SDK got a frame, on the host's clock; now, where it does not say."""
+    told = load_sdk().frame_metadata_value.time_of_arrival
+    return frame.get_frame_metadata(told) * 1_000_000 if frame.supports_frame_metadata(told) else time.time_ns()
 
 
 def _rgb(frame) -> np.ndarray:
