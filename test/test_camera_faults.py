@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import socket
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,16 +212,16 @@ def _as_nobody(path: str, said) -> None:
         said.put(str(error))
 
 
-def test_an_unprivileged_user_is_told_of_the_group(tmp_path):
+def test_an_unprivileged_user_is_told_of_the_group():
     if os.geteuid():
         pytest.skip("as root, which may become another user; else test_live_cameras has it")
-    path = tmp_path / "video"
-    path.touch(mode=0o600)
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)
-    forks = multiprocessing.get_context("fork")
-    said = forks.Queue()
-    child = forks.Process(target=_as_nobody, args=(str(path), said))
-    child.start()
-    assert "no permission" in said.get(timeout=60) and child.join(60) is None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video"
+        path.touch(mode=0o600)
+        Path(folder).chmod(0o711)
+        forks = multiprocessing.get_context("fork")
+        said = forks.Queue()
+        child = forks.Process(target=_as_nobody, args=(str(path), said))
+        child.start()
+        assert "no permission" in said.get(timeout=60)
+        child.join(60)
