@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 # Builds of OpenBLAS differ in what they call the same function: NumPy's and SciPy's wheels, distributions.
 BLAS_SETTERS = [f"{name}_set_num_threads{end}" for name in ("scipy_openblas", "openblas") for end in ("64_", "")]
 # glibc's names and numbers; a threshold of 32 MiB is the most that it takes.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MOST_BYTES, KEPT_BYTES = 32 << 20, 512 << 20
 
 
@@ -92,11 +92,13 @@ def keep_memory() -> None:
     """What arrays of a frame took stays with this process for those of the next, up to 512 MiB; glibc alone does it.
 
     Else each array of a picture's size is a mapping of its own, fresh from the kernel: 2600 page faults a frame of
-    720p, which cost more than what is written into it.
+    720p, which cost more than what is written into it. One heap for all threads, where this comes before they do: what
+    one thread makes and another gives up would leave holes in several.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_MMAP_THRESHOLD, MOST_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_ARENA_MAX, 1)
 
 
 def settle() -> None:

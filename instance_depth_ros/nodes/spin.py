@@ -11,6 +11,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from ..process import keep_memory
 from ..transport import prepare_transport
 
 # Exit status of a node that would fail in the same way again: nobody need restart it.
@@ -48,6 +49,7 @@ def run(make_nodes, args=None) -> int:
     A ValueError from make_nodes is a wrong setting: it is printed and the status is UNUSABLE.
     """
     prepare_transport()
+    keep_memory()
     # rclpy's own handlers would shut the context down before close() could publish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()

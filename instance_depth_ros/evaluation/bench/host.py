@@ -16,7 +16,6 @@ from ...estimator import Estimator
 from ...frame import SOURCE_NETWORK, Estimate, Instance
 from ...geometry import Intrinsics, cloud
 from ...overlay import Overlay
-from ...registration import register
 from ...run import Supervisor
 from .timing import FOV_DEG, SIZES, Job, no_row, picture, probe_clip, repeated, row, stage_times
 
@@ -30,7 +29,6 @@ PAIRS = 100
 def jobs(settings: dict, observer: type | None) -> Iterator[Job]:
     """observer: nodes.observer.Observer; None where there is no ROS 2, without which most rows have no figures."""
     yield Job(("cloud_720p",), cloud_row)
-    yield Job(("register_480p",), register_row)
     yield Job(("overlay_720p",), overlay_row)
     with_ros = [
         Job(("instance_topics_720p",), instance_topics_row),
@@ -49,18 +47,6 @@ def cloud_row() -> Iterator[dict]:
     """The cloud as published by default, every second pixel of 720p."""
     color, estimate = picture(*SIZES["720p"]), crowd(*SIZES["720p"])
     yield row("cloud_720p", repeated(lambda: cloud(estimate.depth_m, estimate.intrinsics, color)))
-
-
-def register_row() -> Iterator[dict]:
-    """Depth of a wall behind CROWD things, with holes, registered to the picture 59 mm beside; lenses as a D455's."""
-    height, width = SIZES["480p"]
-    depth_lens = Intrinsics(width, height, 386.0, 386.0, 320.0, 240.0)
-    color_lens = Intrinsics(width, height, 384.0, 383.5, 318.0, 243.0, distortion=(-0.055, 0.064, 3e-4, -5e-4, -0.02))
-    depth_m, pose = crowd(height, width).depth_m.copy(), np.eye(4)
-    depth_m[:, ::32] = 1.5
-    depth_m[np.random.default_rng(0).random(depth_m.shape) < 0.05] = np.nan
-    pose[:3, 3] = -0.059, 1e-4, 3e-4
-    yield row("register_480p", repeated(lambda: register(depth_m, depth_lens, color_lens, pose)))
 
 
 def overlay_row() -> Iterator[dict]:

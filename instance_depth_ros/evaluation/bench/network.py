@@ -27,7 +27,7 @@ from ..stream import moments
 from .roofline import EMULATED, emulated, precisions
 from .timing import SIZES, Job, Stream, no_row, ran, ready, repeated, row, stage_times, timed
 
-STAGES = ("preprocess", "network", "instances", "steady", "track", "upsample", "finish")
+STAGES = ("preprocess", "network", "instances", "steady", "scale", "track", "upsample", "fuse", "finish")
 # The network's size -> height and width of the picture, and the short side asked for; of ours both sides are rounded.
 STREAMS = {"252x448": (720, 1280, 252), "518x518": (720, 720, 518)}
 UNNAMED = {"auto": "", "eager": ""}  # engines that names of rows leave out
