@@ -20,16 +20,16 @@ from .describe import describe
 from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
-from .geometry import Intrinsics, rays, sampled, valid
+from .geometry import Intrinsics, rays, sampled
 from .ground import Ground
 from .labels import looked_up
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
-from .model.preprocess import DEVIATION, MEAN, lens_planes, network_size, output_size, prepare
+from .model.preprocess import lens_planes, network_size, output_size, prepare
 from .model.ranges import MIN_DEPTH_M
 from .model.scene_cut import difference, thumbnail
-from .motion import camera_motion, pose_motion
+from .motion import brightness, camera_motion, pose_motion
 from .process import keep_memory
 from .scale import Scale
 from .sightings import Seen
@@ -47,7 +47,7 @@ class State:
 
     Of the last frame: thumbnail; grey (h, w) uint8; its depth, still; world_from_camera. Of the last one in which the
     network looked for instances: seen and identities; carried: frames since then. fade: of the last key frames. scale:
-    of the network's metres; ratios, alignment: how they, and disparity, differ from what a depth sensor measures.
+    of the network's metres; sensor: how they, or disparity, differ from what a depth sensor measures.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -63,8 +63,7 @@ class State:
     carried: int = 0
     fade: Fade | None = None
     scale: Scale = field(default_factory=Scale)
-    ratios: fusion.Ratios | None = None
-    alignment: fusion.Alignment | None = None
+    sensor: fusion.Known = fusion.Known()
 
     def clone(self) -> State:
         return replace(self, memory=self.memory.clone(), tracks=self.tracks.clone())
@@ -72,7 +71,8 @@ class State:
     @property
     def at_sensor_scale(self) -> bool:
         """Whether the last frame's depth was brought to that of a depth sensor."""
-        return bool(self.ratios or self.alignment) or any(a.name == "sensor" and a.holds for a in self.scale.anchors)
+        heeded = any(anchor.name == "sensor" and anchor.holds for anchor in self.scale.anchors)
+        return heeded or bool(self.sensor.ratios or self.sensor.alignment)
 
     def renewed(self) -> State:
         """A new state in which no identity is given that this one has given."""
@@ -163,7 +163,8 @@ class Estimator:
         with timed(timings, "upsample"):
             full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
         with timed(timings, "fuse"):
-            full, measured = self._fused(frame, full, state)
+            how = self.settings.fuse, self.relative
+            full, measured, state.sensor = fusion.fuse(full, frame.depth_m, frame.stamp_ns, *how, state.sensor)
             if measured is not None and seen is not None:
                 seen = sightings.with_layers(seen, np.fmax(sampled(full, depth_m.shape), MIN_DEPTH_M))
         with timed(timings, "finish"):
@@ -186,7 +187,7 @@ class Estimator:
             state.memory.reset()
         if reason:
             state.grey = state.still = state.world_from_camera = state.seen = state.fade = None
-            state.scale, state.ratios, state.alignment = Scale(), None, None
+            state.scale, state.sensor = Scale(), fusion.Known()
             # what was seen before a gap may be there still: tracks age by time
             if reason not in ("start", "gap"):
                 state.tracks = state.tracks.reset(state.stamp_ns)
@@ -315,23 +316,14 @@ class Estimator:
         """Depth and layers in metres as long as anchors say, and the ground in them."""
         if self.relative:
             return depth_m, seen, None
-        settings, ray = self.settings, rays(intrinsics.resized(*depth_m.shape[::-1]))
-        asked = settings.scale_anchors.split(",")
+        ray, asked = rays(intrinsics.resized(*depth_m.shape[::-1])), self.settings.scale_anchors.split(",")
         if any(anchor.name not in asked for anchor in state.scale.anchors):
             state.scale = Scale()  # what was found out by an anchor that is not wanted any more
-        height_m, labels = settings.camera_height_m, np.zeros(depth_m.shape, np.uint16) if seen is None else seen.labels
-        known = "height" in asked and (height_m > 0 or frame.floor is not None)
-        floor = ground.fit(depth_m, labels, ray) if known or labels.any() else None
-        said = []
-        if "sensor" in asked and frame.depth_m is not None:
-            said.append(scale.of_sensor(depth_m, frame.depth_m))
-        if known and frame.floor is not None:
-            said.append(scale.of_floor(floor, frame.floor, depth_m, ray))
-        elif known:
-            said.append(scale.of_height(floor, height_m))
-        if "stature" in asked and seen is not None:
-            said.append(scale.of_stature(floor, depth_m, seen, ray))
-        state.scale = state.scale.after([anchor for anchor in said if anchor], frame.stamp_ns)
+        labels = np.zeros(depth_m.shape, np.uint16) if seen is None else seen.labels
+        stands = frame.floor is not None or self.settings.camera_height_m > 0
+        floor = ground.fit(depth_m, labels, ray) if labels.any() or ("height" in asked and stands) else None
+        said = scale.listen(asked, frame, self.settings.camera_height_m, depth_m, seen, floor, ray)
+        state.scale = state.scale.after(said, frame.stamp_ns)
         if (factor := state.scale.factor) == 1:
             return depth_m, seen, floor
         return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor)
@@ -372,30 +364,6 @@ class Estimator:
             return cv2.resize(depth_m, size[::-1], interpolation=cv2.INTER_LINEAR), confidence, None
         return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence, labels
 
-    def _fused(self, frame: Frame, full: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray | None]:
-        """Depth of the picture with that of a sensor, and where it was measured; None where no sensor ever was.
-
-        Disparity becomes metres as soon as a sensor has said how many.
-        """
-        how, measured_m = self.settings.fuse, frame.depth_m
-        if how == "off":
-            measured_m = state.ratios = state.alignment = None
-        if self.relative:
-            if measured_m is not None:
-                state.alignment = fusion.align(full, measured_m, frame.stamp_ns, state.alignment)
-            if state.alignment is None:
-                return full, None
-            full = state.alignment.metres(full)
-        if measured_m is None and state.ratios is None:
-            return full, None
-        if measured_m is None:
-            measured_m = np.full_like(full, np.nan)
-        if how == "fill":
-            full, measured, state.ratios = fusion.fill(full, measured_m, frame.stamp_ns, state.ratios)
-            return full, measured
-        state.ratios, measured = None, valid(measured_m)
-        return np.where(measured, measured_m, full), measured
-
     def _estimate(
         self,
         frame: Frame,
@@ -408,7 +376,7 @@ class Estimator:
         """Limits, and who said what."""
         settings, about = self.settings, (frame.stamp_ns, frame.frame_id, intrinsics)
         source = np.full(frame.size, SOURCE_NETWORK_SCALED if state.at_sensor_scale else SOURCE_NETWORK, np.uint8)
-        if self.relative and state.alignment is None:
+        if self.relative and state.sensor.alignment is None:
             return Estimate(*about, None, confidence, source, disparity=raw)
         if measured is not None:
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
@@ -421,12 +389,6 @@ class Estimator:
             for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
                 np.copyto(array, nothing, where=bad)
         return Estimate(*about, raw, confidence, source)
-
-
-def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) uint8 of the network's input (1, 3, H, W): how bright its green is."""
-    green = cv2.resize(image[0, 1].cpu().numpy(), size[::-1], interpolation=cv2.INTER_AREA)
-    return cv2.convertScaleAbs(green, alpha=255 * DEVIATION[1], beta=255 * MEAN[1])
 
 
 @contextmanager

@@ -32,6 +32,42 @@ class Ratios:
     stamp_ns: int
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a stream's sensor from former frames; None where it has not measured enough yet."""
+
+    ratios: Ratios | None = None
+    alignment: Alignment | None = None
+
+
+def fuse(
+    full: np.ndarray, measured_m: np.ndarray | None, stamp_ns: int, how: str, relative: bool, known: Known
+) -> tuple[np.ndarray, np.ndarray | None, Known]:
+    """Depth (H, W), where it was measured (None where no sensor ever was), and what the next frame is to know.
+
+    full: the network's metres, or disparity where it is relative, which is left as it is until a sensor has said how
+    many metres it is. measured_m: registered, None in a frame without. how: the setting fuse.
+    """
+    if how == "off":
+        return full, None, Known()
+    ratios, alignment = known.ratios, known.alignment
+    if relative:
+        if measured_m is not None:
+            alignment = align(full, measured_m, stamp_ns, alignment)
+        if alignment is None:
+            return full, None, known
+        full = alignment.metres(full)
+    if measured_m is None and ratios is None:
+        return full, None, Known(None, alignment)
+    if measured_m is None:
+        measured_m = np.full_like(full, np.nan)
+    if how == "fill":
+        full, measured, ratios = fill(full, measured_m, stamp_ns, ratios)
+        return full, measured, Known(ratios, alignment)
+    measured = valid(measured_m)
+    return np.where(measured, measured_m, full), measured, Known(None, alignment)
+
+
 def fill(
     depth_m: np.ndarray, measured_m: np.ndarray, stamp_ns: int, before: Ratios | None
 ) -> tuple[np.ndarray, np.ndarray, Ratios | None]:

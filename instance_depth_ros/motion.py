@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 
 from .geometry import Intrinsics
+from .model.preprocess import DEVIATION, MEAN
 
 STILL = np.eye(2, 3, dtype=np.float32)
 CORNERS, LEAST_CORNERS = 80, 8
@@ -13,6 +15,12 @@ LEAST_AGREEING = 0.4  # of the corners; fewer tell of things that move, not of t
 MOST_ZOOM = 1.3  # from one frame to the next
 NEAREST_M = 0.1
 KEEPS_S = 1.0  # how long things keep their speed; later on nothing is known of where they turned
+
+
+def brightness(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) uint8 of the network's input (1, 3, H, W): how bright its green is."""
+    green = cv2.resize(image[0, 1].cpu().numpy(), size[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.convertScaleAbs(green, alpha=255 * DEVIATION[1], beta=255 * MEAN[1])
 
 
 def camera_motion(before: np.ndarray, now: np.ndarray, mask_before: np.ndarray | None = None) -> np.ndarray:

@@ -13,6 +13,7 @@ from math import exp, hypot, log
 import numpy as np
 
 from .config import CLASSES
+from .frame import Frame
 from .geometry import sampled, valid
 from .ground import Ground, heights_m, on_ground
 from .sightings import Seen
@@ -129,6 +130,32 @@ def believed(anchors: list[Anchor]) -> tuple[float, float]:
     means, variances = said * np.square(prior / total), np.square(prior * spread / total)
     middle = float(share @ means)
     return middle, float(np.sqrt(share @ (variances + np.square(means - middle))))
+
+
+def listen(
+    asked: list[str],
+    frame: Frame,
+    height_m: float,
+    depth_m: np.ndarray,
+    seen: Seen | None,
+    floor: Ground | None,
+    ray: np.ndarray,
+) -> list[Anchor]:
+    """What those of config.ANCHORS that are asked say of a frame.
+
+    height_m: of the camera where tf has no frame.floor, 0 unknown. depth_m (h, w), seen, floor: the network's, in its
+    own metres; ray: (h, w, 2).
+    """
+    said = []
+    if "sensor" in asked and frame.depth_m is not None:
+        said.append(of_sensor(depth_m, frame.depth_m))
+    if "height" in asked and frame.floor is not None:
+        said.append(of_floor(floor, frame.floor, depth_m, ray))
+    elif "height" in asked and height_m > 0:
+        said.append(of_height(floor, height_m))
+    if "stature" in asked and seen is not None:
+        said.append(of_stature(floor, depth_m, seen, ray))
+    return [anchor for anchor in said if anchor]
 
 
 def of_sensor(depth_m: np.ndarray, measured_m: np.ndarray) -> Anchor | None:

@@ -184,6 +184,13 @@ def test_a_camera_faster_than_the_network_loses_pictures_by_name_alone(device, m
         assert frames_in == sum(parts)
 
 
+def test_a_camera_slower_than_asked_loses_nothing_and_its_rate_is_told(device, monkeypatch):
+    monkeypatch.setattr("test_camera_faults.STEP_S", 0.3)
+    with streaming(fps=30.0) as graph:
+        graph.until(lambda: 0 < float(graph.diagnostics()["input_hz"]) < 5)
+        assert int(goes_on(graph)["lost"]) == 0 and graph.diagnostics()["message"] == "estimating"
+
+
 def test_of_two_nodes_on_one_device_the_second_waits_for_it(device):
     with streaming() as first:
         with Graph(camera="webcam") as second:

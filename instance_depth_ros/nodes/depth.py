@@ -149,8 +149,9 @@ class DepthNode(LifecycleNode):
         return {"engine": shared(self.settings, self._engines)}
 
     def _has_depth(self) -> bool:
-        """Whether frames may have sensor depth: those of a camera in here may."""
-        return self.settings.use_depth or self.settings.camera != "topic"
+        """Whether frames may have sensor depth: those of a camera in here may, of topics where it is asked for."""
+        camera = self.settings.camera
+        return self.settings.use_depth or camera == "auto" or camera not in SOURCES
 
     def _open_input(self):
         def open_camera(settings):
