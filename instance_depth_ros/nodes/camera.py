@@ -22,6 +22,8 @@ from .topics import COLOR, DEPTH_INFO, CameraTopics
 
 # A clip starts when the depth node listens; without one, when anybody does.
 WAIT_FOR_DEPTH_S, WAIT_FOR_ANYBODY_S = 60.0, 5.0
+# From this side's seeing the other to the other's seeing this one; on a busy machine most of it.
+MUTUAL_S = 1.0
 # The transport and the subscribers get so long after the last frame.
 FAREWELL_S = 1.0
 
@@ -75,7 +77,7 @@ class CameraNode(Node):
         while not self._closing.is_set() and (waited_s := time.monotonic() - started) < WAIT_FOR_DEPTH_S:
             if self._depth_listens() or (waited_s > WAIT_FOR_ANYBODY_S and self._only_others_listen()):
                 # This side has discovered the subscription; the other side gets a moment to discover the publisher.
-                self._closing.wait(0.2)
+                self._closing.wait(MUTUAL_S)
                 return
             self._closing.wait(0.05)
 
