@@ -25,6 +25,8 @@ CAMERA_FPS, SIZE = 30.0, "480p"
 PERIOD_S = 1.0  # of readings of memory
 FIRST_S = 60.0  # what is allocated by then may stay
 GROWTH, SLOWER = 0.01, 1.2
+# What is sent before the depth node has found the camera, which a busy machine takes so long for, nobody can count.
+UNSEEN_S = 3.0
 # Readings of memory that are averaged: one alone trembles with what is on its way.
 READINGS = 5
 
@@ -112,7 +114,7 @@ def judged(
         f"memory grew by {100 * growth:.2f} %, limit {100 * GROWTH:g} %": growth > GROWTH,
         f"p99 of the last third is {slower:.2f} times that of the first, limit {SLOWER:g}": slower > SLOWER,
         f"of {frames_in} frames {frames_out} went out and {total} were lost": frames_in != frames_out + total,
-        f"{sent} frames were sent and {frames_in} counted": sent != frames_in,
+        f"{sent} frames were sent and {frames_in} counted": not 0 <= sent - frames_in <= UNSEEN_S * CAMERA_FPS,
     }
     return {
         "rss_mb_first_minute": round(after, 1),
