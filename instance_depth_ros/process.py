@@ -111,6 +111,14 @@ def unsettle() -> None:
     """Once much is given up: look through everything again, now, and give back what was kept."""
     gc.unfreeze()
     gc.collect()
+    give_back()
+
+
+def give_back() -> None:
+    """What is free in the heap goes back to the kernel: else a process keeps the most that it ever needed at once.
+
+    Once in a while only, as the next frame has it all mapped anew.
+    """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 

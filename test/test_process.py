@@ -169,6 +169,21 @@ def test_memory_that_is_settled_is_not_looked_through():
     assert gc.get_freeze_count() == 0
 
 
+def test_what_was_needed_once_is_given_back():
+    said = apart("""
+import numpy as np
+from instance_depth_ros.process import give_back, keep_memory, rss_mb
+
+keep_memory()
+arrays = [np.ones(1 << 20, np.uint8) for _ in range(200)]
+del arrays[:100], arrays[1:]
+before = rss_mb()
+give_back()
+print(before - rss_mb() > 150)
+""")
+    assert said == ["True"]
+
+
 def test_memory_of_the_arrays_of_a_frame_serves_the_next():
     said = apart("""
 import resource

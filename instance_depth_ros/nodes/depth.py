@@ -10,6 +10,7 @@ from functools import partial, wraps
 from weakref import WeakValueDictionary
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
@@ -28,6 +29,7 @@ from .topics import DepthTopics
 from .worker import Worker
 
 INSTALL = "pip install torch safetensors, into the Python that runs this node"
+GIVE_BACK_S = 60.0
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -74,6 +76,8 @@ class DepthNode(LifecycleNode):
         process.schedule(self.settings)
         self._diagnostics = Diagnostics(self, self._monitor, self._describe)
         self.create_service(Trigger, "depth/reset", self._on_reset)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._keeper = self.create_timer(GIVE_BACK_S, process.give_back, clock=steady)
 
     def start(self) -> DepthNode:
         """Bring it to active, if it is to start by itself; a failure ends the process."""
