@@ -172,6 +172,12 @@ def unproject(depth_m: np.ndarray, ray: np.ndarray) -> np.ndarray:
     return np.concatenate([ray * depth_m[..., None], depth_m[..., None]], -1)
 
 
+def floor_of(ground_from_camera: np.ndarray) -> np.ndarray | None:
+    """(3,) plane of a pose (4, 4) above the ground z = 0, 1 / z = plane @ (x / z, y / z, 1); None where not above."""
+    above_m = ground_from_camera[2, 3]
+    return -ground_from_camera[2, :3] / above_m if above_m > 0 else None
+
+
 def depth_steps(depth_m: np.ndarray, ratio: float, reach: int = 1) -> np.ndarray:
     """(H, W) boolean mask of pixels on the way from one surface to another: their depth belongs to neither.
 

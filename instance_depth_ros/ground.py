@@ -47,12 +47,6 @@ class Ground(NamedTuple):
         return self._replace(plane=self.plane / factor)
 
 
-def floor_of(ground_from_camera: np.ndarray) -> np.ndarray | None:
-    """(3,) plane of a (4, 4) pose above the ground z = 0, in the camera's frame; None where it is not above it."""
-    above_m = ground_from_camera[2, 3]
-    return -ground_from_camera[2, :3] / above_m if above_m > 0 else None
-
-
 def doubted(
     seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics, ground: Ground | None
 ) -> tuple[Seen, np.ndarray]:

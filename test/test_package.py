@@ -103,6 +103,13 @@ def imported(path: Path) -> set[str]:
     return {name.removeprefix("instance_depth_ros.") for name in found if name.startswith("instance_depth_ros.")}
 
 
+def test_a_node_is_seen_before_torch_is_there():
+    """torch takes seconds, in which a camera node would go on without the depth node."""
+    pytest.importorskip("rclpy", reason="needs ROS")
+    code = "import sys, instance_depth_ros.nodes.depth, instance_depth_ros.nodes.camera; print('torch' in sys.modules)"
+    assert run(sys.executable, "-c", code, cwd=ROOT).strip() == "False"
+
+
 def test_sub_packages_form_no_cycle():
     package = ROOT / "instance_depth_ros"
     rooms = {path.parent.name: set() for path in package.glob("*/__init__.py")}

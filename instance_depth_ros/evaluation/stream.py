@@ -12,8 +12,7 @@ from ..datasets.clips import Footage
 from ..datasets.film import Film
 from ..estimator import Estimator, State
 from ..frame import Estimate, Frame
-from ..geometry import valid
-from ..ground import floor_of
+from ..geometry import floor_of, valid
 from ..model.scene_cut import thumbnail
 
 # Dear figures are of the last frame of every five, and of it and the one before: in a clip's first frame nothing has

@@ -10,7 +10,7 @@ from rclpy.duration import Duration
 from rclpy.time import Time
 
 from ..frame import Frame
-from ..ground import floor_of
+from ..geometry import floor_of
 
 # A transform may arrive so much later than the image of its time.
 WAIT_NS = 50_000_000
