@@ -62,14 +62,33 @@ class TransformListener:
         TransformListener.listening -= 1
 
 
-def test_frames_have_their_pose_where_tf_knows_it(monkeypatch):
+def install_tf2(monkeypatch, buffer: type) -> None:
+    """A tf2_ros that knows what this buffer knows."""
     tf2_ros = ModuleType("tf2_ros")
     tf2_ros.Buffer, tf2_ros.TransformListener, tf2_ros.TransformException = (
-        Buffer,
+        buffer,
         TransformListener,
         TransformException,
     )
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
+
+
+def test_frames_have_the_ground_where_tf_knows_it(monkeypatch):
+    install_tf2(monkeypatch, Buffer)
+    monkeypatch.setattr("instance_depth_ros.estimator.Estimator", Told)
+    with Graph(ground_frame="odom") as graph:
+        for number in range(2):
+            graph.result(graph.send(picture(number)))
+        known, unknown = graph.depth._estimator.frames
+        assert known.world_from_camera is None and unknown.floor is None
+        # any point of that plane is on the ground of the frame
+        ray = np.array([0.3, -0.2, 1])
+        point = np.append(ray / (known.floor @ ray), 1)
+        assert (turned(0.3) @ point)[2] == pytest.approx(0, abs=1e-6)
+
+
+def test_frames_have_their_pose_where_tf_knows_it(monkeypatch):
+    install_tf2(monkeypatch, Buffer)
     monkeypatch.setattr("instance_depth_ros.estimator.Estimator", Told)
     with Graph(fixed_frame="odom") as graph:
         for number in range(3):

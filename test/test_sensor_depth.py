@@ -1,7 +1,6 @@
 """Depth beside colour on a real graph: registered by tf where it is not, left out with the reason, never misused."""
 
 import sys
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from geometry_msgs.msg import TransformStamped  # noqa: E402
 from ros_graph import FOCAL_PX, SIZE, Graph, camera_info, image, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 from test_instance_topics import Told  # noqa: E402
-from test_poses import TransformException, TransformListener, transform  # noqa: E402
+from test_poses import TransformException, install_tf2, transform  # noqa: E402
 
 from instance_depth_ros.nodes import messages  # noqa: E402
 from instance_depth_ros.registration import register  # noqa: E402
@@ -33,13 +32,7 @@ class Buffer:
 
 @pytest.fixture
 def tf2(monkeypatch):
-    tf2_ros = ModuleType("tf2_ros")
-    tf2_ros.Buffer, tf2_ros.TransformListener, tf2_ros.TransformException = (
-        Buffer,
-        TransformListener,
-        TransformException,
-    )
-    monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
+    install_tf2(monkeypatch, Buffer)
 
 
 @pytest.fixture
