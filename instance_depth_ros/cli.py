@@ -157,11 +157,16 @@ def _folders(text: str) -> tuple[str, ...]:
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    statistics = actions.add_parser("statistics", help="what a folder of sequences holds, beside GID")
-    statistics.set_defaults(room="datasets.statistics")
-    _add_verbose(statistics, argparse.SUPPRESS)  # else its False would overwrite what stands before the action
-    statistics.add_argument("folder", metavar="DIR", help="a folder of sequences")
-    statistics.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
+    for name, (room, summary, add_arguments) in DATASET_ACTIONS.items():
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.set_defaults(room=room)
+        _add_verbose(action, argparse.SUPPRESS)  # else its False would overwrite what stands before the action
+        add_arguments(action)
+
+
+def _statistics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder of sequences")
+    parser.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -230,6 +235,11 @@ def _engine(parser: argparse.ArgumentParser) -> None:
 def _doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
 
+
+# action -> as VERBS
+DATASET_ACTIONS = {
+    "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
+}
 
 # verb -> the module whose main(args) does it, a line of help, its options
 VERBS = {
