@@ -1,7 +1,5 @@
 """What is done on a GPU says what OpenCV and numpy say; torch's CPU stands for the device."""
 
-from functools import partial
-
 import cv2
 import numpy as np
 import pytest
@@ -91,7 +89,8 @@ def test_points_are_those_of_geometry(stride, size):
     depth_m[rng.random(size) < 0.05] = np.nan
     color = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     lens = Intrinsics(size[1], size[0], 20.0, 20.0, size[1] / 2, size[0] / 2, "plumb_bob", (-0.3, 0.05, 0, 0, 0))
-    here, there = (make(depth_m, lens, color, stride, 0.1, 4.0) for make in (cloud, partial(on_device.cloud, device=CPU)))
+    asked = depth_m, lens, color, stride, 0.1, 4.0
+    here, there = cloud(*asked), on_device.cloud(*asked, device=CPU)
     assert there.dtype == here.dtype and there.shape == here.shape
     for name in here.dtype.names:
         np.testing.assert_allclose(there[name], here[name], rtol=1e-6)
