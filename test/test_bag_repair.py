@@ -217,13 +217,14 @@ def test_kills_at_random_moments_cost_no_more_than_the_flush_interval(memory):
     moments, most, oldest_s = random.Random(0), 0, 0.0
     for first in range(0, KILLS, TOGETHER):
         folders = [memory / str(kill) for kill in range(first, min(first + TOGETHER, KILLS))]
-        children = [killable(folder) for folder in folders]
+        children, killed_s = [killable(folder) for folder in folders], []
         for child in children:
             assert child.stdout.readline() == b"ready\n"
-        for folder, child in zip(folders, children, strict=True):
+        for child in children:
             time.sleep(moments.uniform(0.05, 0.6))
-            killed_s = time.monotonic()
+            killed_s.append(time.monotonic())
             child.kill()
+        for folder, child, moment_s in zip(folders, children, killed_s, strict=True):
             child.communicate()
             told = list(struct.iter_unpack("<d", (folder / "told").read_bytes()))
             found = []
@@ -234,7 +235,7 @@ def test_kills_at_random_moments_cost_no_more_than_the_flush_interval(memory):
                 found = [number_of(data) for _, _, data in read(path)]
             assert found == list(range(len(found)))
             most = max(most, len(told) - len(found))
-            oldest_s = max([oldest_s, *(killed_s - put_s for (put_s,) in told[len(found) :])])
+            oldest_s = max([oldest_s, *(moment_s - put_s for (put_s,) in told[len(found) :])])
     print(
         f"{KILLS} kills, flush interval {FLUSH_S} s: at most {most} messages of {TICK_S} s lost, {oldest_s:.3f} s old"
     )
