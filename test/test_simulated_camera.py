@@ -112,6 +112,7 @@ def test_sensor_depth_is_the_truth_with_noise_and_holes_and_the_same_again():
     for _ in range(2):
         with simulated(sensor_depth=True, frames=2) as camera:
             taken.append([(camera.read().depth_m, camera.truth.depth_m) for _ in range(2)])
+            assert {placed.parent for placed in camera.placed} == {"camera_link"}
     for (depth_m, true_m), (again, _) in zip(*taken, strict=True):
         np.testing.assert_array_equal(depth_m, again)
         given = np.isfinite(depth_m)

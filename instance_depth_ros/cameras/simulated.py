@@ -11,6 +11,7 @@ import numpy as np
 
 from ..frame import Frame
 from .base import CameraError
+from .mounting import optical_frames
 from .source import Recording
 
 FPS = 10.0
@@ -60,6 +61,7 @@ class SimulatedCamera(Recording):
         step_s = 1 / (settings.fps or FPS)
         try:
             sensor = self._choose(scene, SENSORS) if settings.sensor_depth else None
+            self.placed = optical_frames(settings.camera_frame, sensor and sensor.color_from_depth)
             for number in count():
                 moment = self._render(scene, number * step_s)
                 self._intrinsics, self._depth_m = moment.intrinsics, None

@@ -13,6 +13,7 @@ from visualization_msgs.msg import MarkerArray
 from ..geometry import cloud
 from ..overlay import Overlay
 from . import instances, messages
+from .static_frames import StaticFrames
 
 COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
 TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instances", "simulation/camera_pose"
@@ -52,10 +53,10 @@ class Topics:
 class CameraTopics(Topics):
     """What a camera gives: colour; where it has them calibration and depth; where it is simulated the truth.
 
-    Made for the first frame, lest a topic be advertised on which nothing will come.
+    Made for the first frame, lest a topic be advertised on which nothing will come. placed: frames for tf.
     """
 
-    def __init__(self, node, frame, truth=None):
+    def __init__(self, node, frame, truth=None, placed=()):
         kinds = {COLOR: Image, COLOR + "/compressed": CompressedImage}
         if frame.intrinsics is not None:
             kinds[COLOR_INFO] = CameraInfo
@@ -64,6 +65,11 @@ class CameraTopics(Topics):
         if truth is not None:
             kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_POSE: PoseStamped}
         super().__init__(node, kinds)
+        self._frames = StaticFrames(node, placed)
+
+    def close(self) -> None:
+        super().close()
+        self._frames.close()
 
     def publish_frame(self, frame, truth=None) -> None:
         """Publish a Frame; truth: depth_m, ids and world_from_camera of a simulated one."""
