@@ -13,6 +13,7 @@ import numpy as np
 
 from ..config import CLASSES
 from ..geometry import Intrinsics
+from ..recording.bag import is_bag
 from .layers import DERIVED, LAYERS
 
 USUAL = ("color", "depth_m", "ids")
@@ -86,6 +87,11 @@ class Sequence:
             row["world_from_camera"] = np.array(row["world_from_camera"], np.float64)
         return row
 
+    def coded(self, index: int, layers: Iterable[str]) -> dict:
+        """read(), but of the layers the bytes of their files, as SequenceWriter.add() takes them, too."""
+        names = (name for name in layers if name in LAYERS and not _over_an_end(name, index, len(self)))
+        return self.frame(index) | {name: self._code(name, index)[1] for name in names}
+
     def check(self, layers: Iterable[str]) -> None:
         """Raise an error where frames.jsonl lacks lines, or a file of these layers is missing or empty; opens none."""
         self.frame(len(self) - 1)
@@ -111,22 +117,25 @@ class Sequence:
     def _layer(self, name: str, index: int):
         if name not in self.layers:
             raise ValueError(f"{self.folder} has no layer '{name}'; it has {', '.join(self.layers)}")
-        layer, intrinsics = LAYERS[name], self.intrinsics
-        for path in (self.folder / file for file in layer.files(index)):
-            if path.is_file():
-                try:
-                    array = layer.decode(path.read_bytes(), self.depth_unit_m)
-                except Exception as error:  # a damaged archive raises one of many kinds
-                    raise ValueError(f"{path}: {error}; {FAULT}") from error
-                if name != "amodal" and array.shape[:2] != (intrinsics.height, intrinsics.width):
-                    size = f"{array.shape[1]}x{array.shape[0]}"
-                    raise ValueError(
-                        f"{path} is {size}, camera.json says {intrinsics.width}x{intrinsics.height}; {FAULT}"
-                    )
-                return array
+        intrinsics = self.intrinsics
         if _over_an_end(name, index, len(self)):
             return np.full((intrinsics.height, intrinsics.width, 2), np.nan, np.float32)
-        raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing; {FAULT}")
+        path, code = self._code(name, index)
+        try:
+            array = LAYERS[name].decode(code, self.depth_unit_m)
+        except Exception as error:  # a damaged archive raises one of many kinds
+            raise ValueError(f"{path}: {error}; {FAULT}") from error
+        if name != "amodal" and array.shape[:2] != (intrinsics.height, intrinsics.width):
+            size = f"{array.shape[1]}x{array.shape[0]}"
+            raise ValueError(f"{path} is {size}, camera.json says {intrinsics.width}x{intrinsics.height}; {FAULT}")
+        return array
+
+    def _code(self, name: str, index: int) -> tuple[Path, bytes]:
+        paths = [self.folder / file for file in LAYERS[name].files(index)]
+        for path in paths:
+            if path.is_file():
+                return path, path.read_bytes()
+        raise FileNotFoundError(f"{paths[0]} is missing; {FAULT}")
 
     def close(self) -> None:
         """Nothing is held open; here so that films, which hold a renderer, can take this one's place."""
@@ -145,17 +154,33 @@ def derived(name: str, ids: np.ndarray, instances: list[dict]) -> np.ndarray:
     return table[ids] if name == "classes" else table[ids] == 0
 
 
+def is_sequence(path: Path) -> bool:
+    """Whether it is the folder of a sequence; it is not opened."""
+    return (path / "sequence.json").is_file()
+
+
 def open_folder(folder: str | Path) -> list[Sequence]:
-    """The finished sequences in a folder, by name; what is added later is not seen."""
-    if (Path(folder) / "sequence.json").is_file():
-        raise ValueError(f"{folder} is a sequence itself: name the folder that holds it")
-    found = sorted(path.parent for path in Path(folder).glob("[!.]*/sequence.json"))
+    """The finished sequences and the bags in a folder, by name; what is added later is not seen."""
+    folder = Path(folder)
+    for kind, of_kind in (("sequence", is_sequence), ("bag", is_bag)):
+        if of_kind(folder):
+            raise ValueError(f"{folder} is a {kind} itself: name the folder that holds it")
+    found = sorted(path for path in folder.glob("[!.]*") if is_sequence(path) or is_bag(path))
     if not found:
-        lack = "no sequences in" if Path(folder).is_dir() else "there is no folder"
+        lack = "no sequences in" if folder.is_dir() else "there is no folder"
         raise FileNotFoundError(
             f"{lack} {folder}: write some: instance-depth simulate --split sim-train --out {folder}"
         )
-    return [Sequence(path) for path in found]
+    return [open_sequence(path) for path in found]
+
+
+def open_sequence(path: Path) -> Sequence:
+    """A sequence folder, or a bag, which reads as one."""
+    if not is_bag(path):
+        return Sequence(path)
+    from .bag_sequence import BagSequence  # needs this module, and what not everybody has
+
+    return BagSequence(path)
 
 
 class SequenceWriter:
@@ -206,14 +231,17 @@ class SequenceWriter:
         return len(rows)
 
     def add(self, frame: Mapping) -> None:
-        """The next frame, as Sequence.read() gives it. Flow over the ends is not written."""
+        """The next frame, as Sequence.read() or coded() gives it. Flow over the ends is not written."""
         row = {"index": self.done} | {k: v for k, v in frame.items() if k not in LAYERS and k not in DERIVED}
         for name in LAYERS.keys() & frame.keys():
             if _over_an_end(name, self.done, self._about["frames"]):
                 continue
-            path = self._part / LAYERS[name].files(self.done)[0]
+            code = frame[name]
+            if not isinstance(code, bytes):
+                code = LAYERS[name].encode(code, self._unit_m)
+            path = self._part / LAYERS[name].file(self.done, code)
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(LAYERS[name].encode(frame[name], self._unit_m))
+            path.write_bytes(code)
         self._rows.write(json.dumps(row, default=np.ndarray.tolist).encode() + b"\n")
         self._rows.flush()
         self.done += 1
@@ -254,8 +282,8 @@ def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, 
 
 def _intrinsics(camera: dict) -> Intrinsics:
     (fx, _, cx), (_, fy, cy), _ = camera["K"]
-    model, distortion = camera["distortion_model"], tuple(camera["D"])
-    lens = Intrinsics(camera["width"], camera["height"], fx, fy, cx, cy, model, distortion)
+    model, distortion, assumed = camera["distortion_model"], tuple(camera["D"]), camera.get("assumed", False)
+    lens = Intrinsics(camera["width"], camera["height"], fx, fy, cx, cy, model, distortion, assumed)
     lens.check((camera["height"], camera["width"]))
     return lens
 
