@@ -9,9 +9,10 @@ from recordings import HEIGHT, WIDTH, numbered
 
 pytest.importorskip("rosbags", reason="rosbags writes and reads bags")
 from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: E402
-from rosbags.typesys import Stores, get_typestore  # noqa: E402
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
+from instance_depth_ros.recording.bag import typestore  # noqa: E402
+
+STORE = typestore()
 TYPES = {name: STORE.types[f"sensor_msgs/msg/{name}"] for name in ("Image", "CompressedImage", "CameraInfo")}
 STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 COLOR, INFO = "/camera/color/image_raw", "/camera/color/camera_info"

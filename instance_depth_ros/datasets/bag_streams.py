@@ -8,18 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..geometry import Intrinsics
-from ..image_encodings import intrinsics_from_info
 from ..pairing import Pairer
 from ..recording.bag import BagError
-from ..recording.bag_topics import (
-    SLOP_NS,
-    WAITING,
-    choose_color,
-    choose_depth,
-    info_topic,
-    kinds_of,
-    why_unregistered,
-)
+from ..recording.bag_topics import WAITING, apart_ns, choose_color, choose_depth, kinds_of, lens_of, why_unregistered
+from ..recording.extrinsics import color_from_depth
 from ..recording.indexed import IndexedBag
 from ..recording.pictures import Pictures, find_pictures
 from ..recording.transforms import Transforms
@@ -59,9 +51,7 @@ class Streams:
 
     def lens(self, topic: str) -> Intrinsics | None:
         """Of the first CameraInfo beside a topic of pictures; None where there is none, or it is not calibrated."""
-        info = info_topic(self.bag, topic)
-        message = self.bag.first(info) if info else None
-        return intrinsics_from_info(message) if message is not None and message.k[0] > 0 else None
+        return lens_of(self.bag, topic)
 
 
 def choose(
@@ -99,14 +89,14 @@ def _depth_topic(streams: Streams, kinds: dict[str, str], tf: Transforms, wanted
     topic = choose_depth(bag, kinds, wanted)
     if topic is None or not (why := why_unregistered(bag, color.topic, topic)):
         return topic
-    depth = Pictures(bag, topic)
-    if color.frame_id and depth.frame_id and color.frame_id != depth.frame_id:
-        at_ns = int(bag.entries[color.topic]["stamp_ns"][0])
-        streams.color_from_depth = tf.at(color.frame_id, depth.frame_id, at_ns)
-    if streams.color_from_depth is not None and all(streams.lens(name) for name in (color.topic, topic)):
+    try:
+        if not all(streams.lens(name) for name in (color.topic, topic)):
+            raise ValueError("a lens is unknown for want of its camera_info")
+        frames, at_ns = (color.frame_id, Pictures(bag, topic).frame_id), int(bag.entries[color.topic]["stamp_ns"][0])
+        streams.color_from_depth, _ = color_from_depth(bag, tf, *frames, topic, at_ns)
         return topic
-    streams.color_from_depth = None
-    streams.missing["depth_m"] = f"{topic} is not registered to {color.topic}: {why}; tf and camera_info do not help"
+    except ValueError as error:
+        streams.missing["depth_m"] = f"{topic} is not registered to {color.topic}: {why}; {error}"
     if wanted:
         raise BagError(f"{bag.path}: {streams.missing['depth_m']}")
     return None
@@ -141,7 +131,7 @@ def same(wanted_ns: np.ndarray, there_ns: np.ndarray, *_) -> np.ndarray:
 def paired(color_ns: np.ndarray, depth_ns: np.ndarray, color_log_ns: np.ndarray, depth_log_ns: np.ndarray):
     """(n,) the depth of each colour, -1 where it found none, as they came."""
     found = np.full(len(color_ns), -1)
-    pairer = Pairer(2, found.__setitem__, SLOP_NS, WAITING)
+    pairer = Pairer(2, found.__setitem__, apart_ns(color_ns, depth_ns), WAITING)
     stamps, count = np.concatenate([color_ns, depth_ns]).tolist(), len(color_ns)
     for place in np.argsort(np.concatenate([color_log_ns, depth_log_ns]), kind="stable").tolist():
         pairer.add(int(place >= count), stamps[place], place - count * (place >= count))

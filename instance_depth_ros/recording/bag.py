@@ -13,6 +13,8 @@ INSTALL = 'pip install "instance_depth_ros[replay]"'
 SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+# Of realsense2_camera, which rosbags does not know by itself: rotation, column by column, and translation in metres.
+EXTRINSICS, EXTRINSICS_FIELDS = "realsense2_camera_msgs/msg/Extrinsics", "float64[9] rotation\nfloat64[3] translation"
 log = logging.getLogger(__name__)
 
 
@@ -59,11 +61,13 @@ class Bag:
 def typestore():
     """What reads and writes serialised messages of the usual types, by rosbags."""
     try:
-        from rosbags.typesys import Stores, get_typestore
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError:
         raise BagError(f"bags need the package rosbags: {INSTALL}") from None
     # Images and CameraInfo are the same in every distribution, so bags without definitions are read as well.
-    return get_typestore(Stores.ROS2_HUMBLE)
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    types.register(get_types_from_msg(EXTRINSICS_FIELDS, EXTRINSICS))
+    return types
 
 
 def bag_files(path: Path) -> list[Path]:

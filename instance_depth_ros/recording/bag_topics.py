@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 
+from ..geometry import Intrinsics
 from ..image_encodings import (
     DEPTH_ENCODINGS,
     color_from_compressed,
@@ -31,8 +33,10 @@ DEPTH_NAMES = (
 )
 GREY = ("mono8", "8UC1", "mono16")
 TRANSPORTS = ("/compressedDepth", "/compressed")
-# A picture and its depth are of one moment when their stamps are so near; half a frame at 30 Hz is more.
-SLOP_NS = 15_000_000
+# A picture and its depth are of one moment when their stamps are nearer than those of two pictures, and than this.
+MOST_APART_NS = 50_000_000
+# The rates of a bag are those of its first messages.
+FEW = 30
 # Of each of both, so many wait for the other at most.
 WAITING = 30
 
@@ -77,6 +81,19 @@ def info_topic(bag: Bag, topic: str) -> str | None:
     """The camera_info beside a topic, where the bag has one."""
     beside = f"{_base(topic).rpartition('/')[0]}/camera_info"
     return beside if beside in bag.topics else None
+
+
+def lens_of(bag: Bag, topic: str) -> Intrinsics | None:
+    """Of the first CameraInfo beside a topic of pictures; None where there is none, or it is not calibrated."""
+    info = info_topic(bag, topic)
+    message = bag.first(info) if info else None
+    return intrinsics_from_info(message) if message is not None and message.k[0] > 0 else None
+
+
+def apart_ns(*streams: Iterable[int]) -> int:
+    """How far apart stamps of one moment are at most: half the usual interval of the faster stream."""
+    steps = (np.diff(np.sort(list(islice(stamps_ns, FEW)))) for stamps_ns in streams)
+    return int(min([MOST_APART_NS, *(np.median(step) / 2 for step in steps if len(step))]))
 
 
 def pixels_of(message, depth: bool = False) -> np.ndarray:

@@ -8,7 +8,7 @@ import sqlite3
 import struct
 import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +61,18 @@ class IndexedBag:
         except Exception as error:  # damage shows itself as one of many kinds
             raise ValueError(f"{self.path}: message {number} of {topic} is damaged: {error}") from error
 
+    def messages(self, topics: Collection[str]) -> Iterator[tuple[str, object | None]]:
+        """(topic, message) of one topic after the other, each in the order of recording; None for a damaged one."""
+        for topic in topics:
+            for number in range(len(self.entries[topic])):
+                try:
+                    yield topic, self.message(topic, number)
+                except ValueError:
+                    yield topic, None
+
     def first(self, topic: str):
         """The first message of a topic that is not damaged; None where there is none."""
-        for number in range(len(self.entries[topic])):
-            try:
-                return self.message(topic, number)
-            except ValueError:
-                continue
-        return None
+        return next((message for _, message in self.messages([topic]) if message is not None), None)
 
     def close(self) -> None:
         """Safe to call twice."""

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from ..image_encodings import matrix_from_transform, stamp_ns
+from .bag import Bag
 from .indexed import IndexedBag
 
-TF = "tf2_msgs/msg/TFMessage"
+TF, STATIC = "tf2_msgs/msg/TFMessage", "tf_static"
 # Of REP 105 and RViz: what stands still while a camera moves.
 FIXED = ("map", "odom", "world")
 # Between transforms farther apart nothing is known.
@@ -19,22 +20,26 @@ GAP_NS = 1_000_000_000
 
 
 class Transforms:
-    """Frames form a tree; a link between two of them is static, or of moments between which it is interpolated."""
+    """Frames form a tree; a link between two of them is static, or of moments between which it is interpolated.
 
-    def __init__(self, bag: IndexedBag):
+    moving: read /tf, too, not /tf_static alone.
+    """
+
+    def __init__(self, bag: Bag | IndexedBag, moving: bool = True):
         self._parents: dict[str, str] = {}
         self._static: dict[str, np.ndarray] = {}
         times, poses = defaultdict(lambda: array("q")), defaultdict(lambda: array("d"))
-        for topic in (name for name, kind in bag.topics.items() if kind == TF):
-            for number in range(len(bag.entries[topic])):
-                for one in _transforms(bag, topic, number):
-                    child = one.child_frame_id.lstrip("/")
-                    self._parents[child] = one.header.frame_id.lstrip("/")
-                    if topic.endswith("tf_static"):
-                        self._static[child] = matrix_from_transform(one.transform)
-                    else:
-                        times[child].append(stamp_ns(one))
-                        poses[child].extend(matrix_from_transform(one.transform)[:3].ravel())
+        topics = [name for name, kind in bag.topics.items() if kind == TF and (moving or name.endswith(STATIC))]
+        for topic, message in bag.messages(topics):
+            # a damaged one is as one that was lost
+            for one in message.transforms if message is not None else ():
+                child = one.child_frame_id.lstrip("/")
+                self._parents[child] = one.header.frame_id.lstrip("/")
+                if topic.endswith(STATIC):
+                    self._static[child] = matrix_from_transform(one.transform)
+                else:
+                    times[child].append(stamp_ns(one))
+                    poses[child].extend(matrix_from_transform(one.transform)[:3].ravel())
         self._moving = {child: _in_order(times[child], poses[child]) for child in times.keys() - self._static.keys()}
 
     def at(self, target: str, source: str, at_ns: int) -> np.ndarray | None:
@@ -44,6 +49,10 @@ class Transforms:
             if frame in ways[1]:
                 return np.linalg.inv(root_from_target) @ ways[1][frame]
         return None
+
+    def static(self) -> list[tuple[str, str, np.ndarray]]:
+        """(parent, child, parent_from_child (4, 4)) of what never moves."""
+        return [(self._parents[child], child, pose) for child, pose in self._static.items()]
 
     def fixed_above(self, frame: str) -> str:
         """The root above a frame where it is one that stands still, by name; else ''."""
@@ -78,13 +87,6 @@ class Transforms:
         pose[:3, :3] = one[:3, :3] @ cv2.Rodrigues(turn * share)[0]
         pose[:3, 3] = one[:3, 3] + share * (other[:3, 3] - one[:3, 3])
         return pose
-
-
-def _transforms(bag: IndexedBag, topic: str, number: int) -> list:
-    try:
-        return bag.message(topic, number).transforms
-    except ValueError:  # a damaged one is as one that was lost
-        return []
 
 
 def _in_order(times: array, poses: array) -> tuple[np.ndarray, np.ndarray]:
