@@ -15,8 +15,11 @@ from .geometry import Intrinsics, project, rays, valid
 STRETCH = 0.25
 # What a depth pixel covers, and which are in the picture, is taken from walls at these distances.
 WALLS_M = (0.1, 0.3, 1.0, 1e6)
-# The distortion of the colour lens is looked up half a pixel apart, or wider where that takes a larger table.
-CELLS_A_PIXEL, MOST_CELLS = 2.0, 4_000_000
+# Of those every so many pixels.
+COARSE = 4
+# The distortion of the colour lens is looked up a pixel apart, and nearer where it changes by more than this in one
+# pixel, as far as the table does not become too large.
+MOST_BENT, CELLS_A_PIXEL, MOST_CELLS = 0.2, 2.0, 4_000_000
 # So many pixels at a time stay in the cache of a core.
 BLOCK = 20_480
 # Depths are compared as the bits of float32, which are in the same order; NaN lies behind them all.
@@ -112,11 +115,11 @@ class _Picture:
 
     def _tabulate(self, lens: Intrinsics) -> np.ndarray:
         """Fill the table, NaN for what the lens does not see; where its first cell is, without distortion."""
-        focal, centre, ray = np.array([lens.fx, lens.fy]), np.array([lens.cx, lens.cy]), rays(lens).reshape(-1, 2)
-        low, high = (
-            f(ray, axis=0) * focal + centre + side * self._border for f, side in ((np.nanmin, -1), (np.nanmax, 1))
-        )
-        self.scale = min(CELLS_A_PIXEL, sqrt(MOST_CELLS / float((high - low).prod())))
+        focal, centre = np.array([lens.fx, lens.fy]), np.array([lens.cx, lens.cy])
+        picture = rays(lens) * focal + centre
+        low, high = (f(picture, axis=(0, 1)) + side * self._border for f, side in ((np.nanmin, -1), (np.nanmax, 1)))
+        bent = max(_largest(np.abs(np.diff(picture, axis=axis) - np.eye(2)[1 - axis])).max() for axis in (0, 1))
+        self.scale = min(CELLS_A_PIXEL if bent > MOST_BENT else 1.0, sqrt(MOST_CELLS / float((high - low).prod())))
         self.counts = np.ceil((high - low) * self.scale).astype(np.int32) + 1
         cells = np.stack(np.meshgrid(*map(np.arange, self.counts)), -1)
         undistorted = cells / self.scale + low
@@ -130,7 +133,8 @@ class _Picture:
     def of(self, canvas: np.ndarray) -> np.ndarray:
         """(H, W) of a flat one, without the border."""
         border, (width, height) = self._border, self._inside
-        return canvas.reshape(self.size[::-1])[border : border + height, border : border + width]
+        lines = canvas[: self.size.prod()].reshape(self.size[::-1])
+        return lines[border : border + height, border : border + width]
 
 
 class _Brush:
@@ -141,7 +145,7 @@ class _Brush:
 
     def __init__(self, picture: _Picture):
         self._picture = picture
-        self._canvas = np.empty(picture.size.prod(), BITS)
+        self._canvas = np.empty(picture.size.prod() + picture.more[1] * picture.size[0] + picture.more[0], BITS)
         self._points, self._whole = np.empty((3, BLOCK), np.float32), np.empty((2, 2, BLOCK), np.int32)
         self._at, self._moved = np.empty(BLOCK, np.intp), np.empty(BLOCK, np.complex64)
 
@@ -166,7 +170,8 @@ class _Brush:
         _whole(at, picture.size, first)
         if picture.more.any():
             at += picture.reach[:, None]
-            _whole(at, picture.size, more)
+            # of what is outside this may be anything, and its pixels then lie behind the picture's
+            np.copyto(more, at, casting="unsafe")
             more -= first
         self._set(self._flat(first, picture.size), ahead.view(BITS), *more)
 
@@ -226,19 +231,21 @@ def _coverage(toward: np.ndarray, shift_m: np.ndarray, lens: Intrinsics) -> tupl
 
     toward: (h, w, 3), where each depth pixel looks.
     """
-    steps, seen = [], np.zeros(toward.shape[:2], bool)
+    steps, seen = [], False
     for wall_m in WALLS_M:
-        points = toward * wall_m + shift_m
+        points = toward[::COARSE, ::COARSE] * wall_m + shift_m
         with np.errstate(invalid="ignore", divide="ignore"):
             directions = np.where(points[..., 2:] > 0, points[..., :2] / points[..., 2:], np.nan)
             pixels = _pixels(directions, lens)
             inside = ((pixels > -1) & (pixels < (lens.width, lens.height))).all(-1)
         pixels[~inside] = np.nan
-        steps.append(sum(np.nan_to_num(_largest(np.abs(np.diff(pixels, axis=axis)))) for axis in (0, 1)))
+        steps.append(sum(np.nan_to_num(_largest(np.abs(np.diff(pixels, axis=axis)))) for axis in (0, 1)) / COARSE)
         seen |= inside
     along = np.abs(shift_m[:2]) / max(float(np.linalg.norm(shift_m)), 1e-9)
     rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
-    part = tuple(slice(max(0, a[0] - 1), a[-1] + 2) if len(a) else slice(0) for a in (rows, columns))
+    part = tuple(
+        slice(max(0, (a[0] - 1) * COARSE), (a[-1] + 1) * COARSE + 1) if len(a) else slice(0) for a in (rows, columns)
+    )
     return tuple((1 + STRETCH * along) * np.max(steps, axis=0)), part
 
 
