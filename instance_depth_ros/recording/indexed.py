@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,13 @@ class IndexedBag:
             except ValueError:
                 continue
         return None
+
+    def messages(self, kind: str) -> Iterator[tuple[str, object]]:
+        """(topic, message) of all topics of a type, one topic after the other; what is damaged is left out."""
+        for topic in (name for name, its_kind in self.topics.items() if its_kind == kind):
+            for number in range(len(self.entries[topic])):
+                with suppress(ValueError):
+                    yield topic, self.message(topic, number)
 
     def close(self) -> None:
         """Safe to call twice."""

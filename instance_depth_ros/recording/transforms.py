@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
 from ..image_encodings import matrix_from_transform, stamp_ns
-from .indexed import IndexedBag
 
 TF = "tf2_msgs/msg/TFMessage"
 # Of REP 105 and RViz: what stands still while a camera moves.
@@ -19,22 +19,24 @@ GAP_NS = 1_000_000_000
 
 
 class Transforms:
-    """Frames form a tree; a link between two of them is static, or of moments between which it is interpolated."""
+    """Frames form a tree; a link between two of them is static, or of moments between which it is interpolated.
 
-    def __init__(self, bag: IndexedBag):
+    messages: (topic, tf2_msgs/TFMessage), of which those whose topic ends in tf_static are static.
+    """
+
+    def __init__(self, messages: Iterable[tuple[str, object]]):
         self._parents: dict[str, str] = {}
         self._static: dict[str, np.ndarray] = {}
         times, poses = defaultdict(lambda: array("q")), defaultdict(lambda: array("d"))
-        for topic in (name for name, kind in bag.topics.items() if kind == TF):
-            for number in range(len(bag.entries[topic])):
-                for one in _transforms(bag, topic, number):
-                    child = one.child_frame_id.lstrip("/")
-                    self._parents[child] = one.header.frame_id.lstrip("/")
-                    if topic.endswith("tf_static"):
-                        self._static[child] = matrix_from_transform(one.transform)
-                    else:
-                        times[child].append(stamp_ns(one))
-                        poses[child].extend(matrix_from_transform(one.transform)[:3].ravel())
+        for topic, message in messages:
+            for one in message.transforms:
+                child = one.child_frame_id.lstrip("/")
+                self._parents[child] = one.header.frame_id.lstrip("/")
+                if topic.endswith("tf_static"):
+                    self._static[child] = matrix_from_transform(one.transform)
+                else:
+                    times[child].append(stamp_ns(one))
+                    poses[child].extend(matrix_from_transform(one.transform)[:3].ravel())
         self._moving = {child: _in_order(times[child], poses[child]) for child in times.keys() - self._static.keys()}
 
     def at(self, target: str, source: str, at_ns: int) -> np.ndarray | None:
@@ -78,13 +80,6 @@ class Transforms:
         pose[:3, :3] = one[:3, :3] @ cv2.Rodrigues(turn * share)[0]
         pose[:3, 3] = one[:3, 3] + share * (other[:3, 3] - one[:3, 3])
         return pose
-
-
-def _transforms(bag: IndexedBag, topic: str, number: int) -> list:
-    try:
-        return bag.message(topic, number).transforms
-    except ValueError:  # a damaged one is as one that was lost
-        return []
 
 
 def _in_order(times: array, poses: array) -> tuple[np.ndarray, np.ndarray]:
