@@ -212,6 +212,10 @@ def _conversion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_number(int, 0), default=0, metavar="N", help="processes; 0: one a core")
 
 
+def _bag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bag", metavar="BAG", help="a rosbag2 folder, or one of its .mcap files")
+
+
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
@@ -284,6 +288,8 @@ DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
     "export": ("datasets.convert", "bags to sequence folders or pictures, bit for bit", _export),
     "import": ("datasets.convert", "sequence folders or pictures to bags, bit for bit", _import),
+    "verify": ("recording.verify", "check each chunk and index of a bag; a line for each fault, and exit 1", _bag),
+    "repair": ("recording.repair", "make a bag whole that was never closed, or is damaged", _bag),
 }
 
 # verb -> the module whose main(args) does it, a line of help, its options
