@@ -26,7 +26,7 @@ from ..recording.bag_topics import (
     why_unregistered,
 )
 from ..recording.extrinsics import color_from_depth
-from ..recording.transforms import Transforms
+from ..recording.transforms import STATIC, TF, Transforms
 from ..registration import register
 from .base import CameraError
 from .mounting import Placed, optical_frames
@@ -87,7 +87,8 @@ class ReplayCamera(StampedRecording):
             raise CameraError(str(error)) from error
 
     def _of_opened(self, bag: Bag) -> Iterator[Frame]:
-        tf = Transforms(bag, moving=False)
+        static = [topic for topic, kind in bag.topics.items() if kind == TF and topic.endswith(STATIC)]
+        tf = Transforms(pair for pair in bag.messages(static) if pair[1] is not None)
         self.placed = tuple(starmap(Placed, tf.static()))
         color, depth = self._choose(bag, tf)
         last_info = bag.first(info) if (info := info_topic(bag, color)) else None

@@ -14,7 +14,7 @@ from ..geometry import Intrinsics, depth_from_millimetres, millimetres_from_dept
 from ..image_encodings import rigid
 from ..recording.bag import BagError
 from ..recording.indexed import IndexedBag
-from ..recording.transforms import Transforms
+from ..recording.transforms import TF, Transforms
 from ..registration import register
 from ..table import ROW
 from . import bag_streams
@@ -44,7 +44,7 @@ class BagSequence:
     ):
         self.folder = Path(path)
         self._bag = IndexedBag(self.folder)
-        self._tf = Transforms(self._bag)
+        self._tf = Transforms(self._bag.messages(TF))
         topics = color_topic, depth_topic
         self._streams = bag_streams.choose(self._bag, self._tf, without, depth, masks, *topics)
         self._pictures, self.missing = self._streams.by_layer, self._streams.missing

@@ -23,7 +23,7 @@ MASKS = {"estimate": "/depth/instances", "given": "/camera/instances", "truth": 
 TABLE = "/table"
 # What `dataset import` writes beside all this: each line of frames.jsonl, a std_msgs/String.
 LINES = "/dataset/frame"
-DEPTHS = ("sensor", "estimate")
+NO_TOPIC = "the bag has no such topic"
 
 
 @dataclass
@@ -80,7 +80,7 @@ def _add(streams: Streams, layer: str, pictures: Pictures | None) -> None:
     if pictures:
         streams.by_layer[layer] = pictures
     else:
-        streams.missing.setdefault(layer, "the bag has no such topic")
+        streams.missing.setdefault(layer, NO_TOPIC)
 
 
 def _depth_topic(streams: Streams, kinds: dict[str, str], tf: Transforms, wanted: str) -> str | None:

@@ -158,4 +158,3 @@ def _write_film(film: Film, out: Path, layers: tuple[str, ...]) -> None:
         for index in range(writer.done, len(film)):
             writer.add(film.read(index, layers))
             count(1)
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from ..config import CLASSES
 from ..geometry import Intrinsics
 from ..recording.bag import is_bag
 from .layers import DERIVED, LAYERS
+from .part import Part
 
 USUAL = ("color", "depth_m", "ids")
 MILLIMETRE = 0.001
@@ -36,7 +36,7 @@ class Sequence:
             )
         self.about, self.camera = _json(self.folder / "sequence.json"), _json(self.folder / "camera.json")
         try:
-            self.intrinsics, self.depth_unit_m = _intrinsics(self.camera), float(self.camera["depth_unit_m"])
+            self.intrinsics, self.depth_unit_m = intrinsics_from_json(self.camera), float(self.camera["depth_unit_m"])
             self._length = int(self.about["frames"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -183,7 +183,7 @@ def open_sequence(path: Path) -> Sequence:
     return BagSequence(path)
 
 
-class SequenceWriter:
+class SequenceWriter(Part):
     """Writes a sequence into .NAME.part beside its place, and moves it there when its frames are complete.
 
     about: for sequence.json; needs name and frames. camera: camera_json(). A part that an earlier writer left with the
@@ -192,42 +192,26 @@ class SequenceWriter:
     """
 
     def __init__(self, folder: str | Path, about: dict, camera: dict):
-        self.folder = Path(folder)
-        self._check_absent()
-        self._part = self.folder.with_name(f".{self.folder.name}.part")
+        super().__init__(Path(folder), "frames.jsonl")
         self._about, self._unit_m = about, camera["depth_unit_m"]
-        self._part.mkdir(parents=True, exist_ok=True)
-        self._rows = open(self._part / "frames.jsonl", "ab")  # who holds its lock writes
-        try:
-            fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._check_absent()  # another may have finished it since
-        except OSError as error:
-            self._rows.close()
-            if isinstance(error, BlockingIOError):
-                raise BlockingIOError(f"{self.folder}: another command is writing it") from None
-            raise
         self.done = self._resumed({"sequence.json": about, "camera.json": camera})
-
-    def _check_absent(self) -> None:
-        if self.folder.exists():
-            raise FileExistsError(f"{self.folder} is there already; remove it or choose another place")
 
     def _resumed(self, heads: dict[str, dict]) -> int:
         """Frames that are there already; without any, the part begins anew."""
         rows = []
         try:
-            if all(json.loads((self._part / name).read_text()) == _plain(head) for name, head in heads.items()):
+            if all(json.loads((self.part / name).read_text()) == _plain(head) for name, head in heads.items()):
                 # a line is written after its frame's pictures: whole lines are whole frames
-                rows = (self._part / "frames.jsonl").read_text().split("\n")[:-1]
+                rows = (self.part / "frames.jsonl").read_text().split("\n")[:-1]
         except (OSError, ValueError):
             pass
         if not rows:
-            for path in self._part.iterdir():
+            for path in self.part.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
             for name, head in heads.items():
-                (self._part / name).write_text(json.dumps(head, indent=1) + "\n")
-        (self._part / "frames.jsonl").write_text("".join(row + "\n" for row in rows))
+                (self.part / name).write_text(json.dumps(head, indent=1) + "\n")
+        (self.part / "frames.jsonl").write_text("".join(row + "\n" for row in rows))
         return len(rows)
 
     def add(self, frame: Mapping) -> None:
@@ -239,30 +223,19 @@ class SequenceWriter:
             code = frame[name]
             if not isinstance(code, bytes):
                 code = LAYERS[name].encode(code, self._unit_m)
-            path = self._part / LAYERS[name].file(self.done, code)
+            path = self.part / LAYERS[name].file(self.done, code)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(code)
-        self._rows.write(json.dumps(row, default=np.ndarray.tolist).encode() + b"\n")
-        self._rows.flush()
+        self.locked.write(json.dumps(row, default=np.ndarray.tolist).encode() + b"\n")
+        self.locked.flush()
         self.done += 1
 
     def finish(self) -> Sequence:
         """Move the complete sequence to its place."""
         if self.done != self._about["frames"]:
             raise ValueError(f"{self.folder} should have {self._about['frames']} frames, {self.done} were added")
-        self._part.rename(self.folder)
-        self._rows.close()
+        super().finish()
         return Sequence(self.folder)
-
-    def __enter__(self) -> SequenceWriter:
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            self._rows.close()
 
 
 def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, **more) -> dict:
@@ -280,7 +253,8 @@ def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, 
     }
 
 
-def _intrinsics(camera: dict) -> Intrinsics:
+def intrinsics_from_json(camera: dict) -> Intrinsics:
+    """Of what camera.json holds; KeyError, TypeError or ValueError where that is no lens."""
     (fx, _, cx), (_, fy, cy), _ = camera["K"]
     model, distortion, assumed = camera["distortion_model"], tuple(camera["D"]), camera.get("assumed", False)
     lens = Intrinsics(camera["width"], camera["height"], fx, fy, cx, cy, model, distortion, assumed)

@@ -53,7 +53,9 @@ def _begin(frames_done, frames_known, stop, parent: int) -> None:
 
 
 def count(done: int, known: int = 0) -> None:
-    """In a worker: so many more are done, and known of; Stopped is raised where that is enough."""
+    """So many more are done, and known of; Stopped is raised where that is enough. It does nothing but in a worker."""
+    if _frames_done is None:
+        return
     for value, more in ((_frames_done, done), (_frames_known, known)):
         with value.get_lock():
             value.value += more

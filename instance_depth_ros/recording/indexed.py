@@ -6,22 +6,23 @@ import logging
 import os
 import sqlite3
 import struct
-import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from .bag import INSTALL, BagError, bag_files, typestore
+from .bag import BagError, bag_files, typestore
 from .cdr import read_stamp
+from .layout import MAGIC, Opcode, records
+from .reading import Damage, Record, uncompressed
 
 # stamp_ns means nothing of messages that do not begin with a header.
 ENTRY = np.dtype([("stamp_ns", "<i8"), ("log_ns", "<i8"), *((name, "<i8") for name in ("file", "chunk", "at", "size"))])
 _HELD = 2  # chunks: colour may lie in one, and what belongs to it in the next
-_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _METADATA, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0C, 0x0F
-_RECORD, _OF_MESSAGE, _OF_CHUNK = struct.Struct("<BQ"), struct.Struct("<HIQQ"), struct.Struct("<QQQII")
-_MAGIC_BYTES, _HEADER_BYTES = 8, 12
+_RECORD, _MESSAGE = struct.Struct("<BQ"), struct.Struct("<HIQQ")
+_HEADER_BYTES, _CHUNK_NAME = 12, 28  # of a message, those that tell its stamp; of a chunk, before its compression
 log = logging.getLogger(__name__)
 
 
@@ -61,18 +62,21 @@ class IndexedBag:
         except Exception as error:  # damage shows itself as one of many kinds
             raise ValueError(f"{self.path}: message {number} of {topic} is damaged: {error}") from error
 
-    def messages(self, topics: Collection[str]) -> Iterator[tuple[str, object | None]]:
-        """(topic, message) of one topic after the other, each in the order of recording; None for a damaged one."""
-        for topic in topics:
-            for number in range(len(self.entries[topic])):
-                try:
-                    yield topic, self.message(topic, number)
-                except ValueError:
-                    yield topic, None
-
     def first(self, topic: str):
         """The first message of a topic that is not damaged; None where there is none."""
-        return next((message for _, message in self.messages([topic]) if message is not None), None)
+        for number in range(len(self.entries[topic])):
+            try:
+                return self.message(topic, number)
+            except ValueError:
+                continue
+        return None
+
+    def messages(self, kind: str) -> Iterator[tuple[str, object]]:
+        """(topic, message) of all topics of a type, one topic after the other; what is damaged is left out."""
+        for topic in (name for name, its_kind in self.topics.items() if its_kind == kind):
+            for number in range(len(self.entries[topic])):
+                with suppress(ValueError):
+                    yield topic, self.message(topic, number)
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -84,23 +88,23 @@ class _Mcap:
     """One .mcap file. What is compressed is read chunk by chunk, else only the messages asked for."""
 
     def __init__(self, path: Path):
-        self.path, self.topics, self.metadata = path, {}, {}
+        self.path, self.topics, self.metadata = path, {}, defaultdict(dict)
         self._file, self._schemas, self._names = os.open(path, os.O_RDONLY | os.O_CLOEXEC), {}, {}
-        self._chunks: list[tuple[str, int, int, int, int]] = []  # compression, place, bytes, bytes of it, CRC
+        self._chunks: list[tuple[int, int]] = []  # place and length of the record
         self._held: OrderedDict[int, bytes] = OrderedDict()
 
     def rows(self) -> Iterator[tuple[str, int, bytes, int, int, int]]:
         """(topic, log time, begin of the message, chunk, place, bytes); notes the rest on the way."""
-        self._ended = False
+        self._ended, problem = False, ""
         try:
-            yield from self._messages(self._pread, _MAGIC_BYTES, os.fstat(self._file).st_size, -1)
-            problem = "" if self._ended else "it was cut"
+            yield from self._messages(self._pread, len(MAGIC), os.fstat(self._file).st_size, -1)
         except (ValueError, struct.error) as error:
             problem = str(error)
         if not self.topics:
             raise BagError(f"{self.path} cannot be read: {problem or 'it holds no messages'}")
-        if problem:
-            log.warning("%s is read as far as it goes: %s", self.path, problem)
+        if problem or not self._ended:
+            mend = "instance-depth dataset repair may save more"
+            log.warning("%s is read as far as it goes: %s; %s", self.path, problem or "it was cut", mend)
 
     def read(self, chunk: int, at: int, size: int) -> bytes:
         return self._pread(at, size) if chunk < 0 else self._chunk(chunk)[at : at + size]
@@ -115,107 +119,59 @@ class _Mcap:
         return os.pread(self._file, size, at)
 
     def _messages(self, read: Callable[[int, int], bytes], at: int, end: int, chunk: int) -> Iterator:
-        reach = _RECORD.size + _OF_MESSAGE.size + _HEADER_BYTES
+        """Only the beginnings of records are read: an index of a bag that is not compressed costs no pass over it."""
+        reach = _RECORD.size + _MESSAGE.size + _HEADER_BYTES
         while at + _RECORD.size <= end:
-            head = read(at, reach)
+            head, place = read(at, reach), at
             opcode, length = _RECORD.unpack_from(head)
             at += _RECORD.size
             if at + length > end:
                 return
-            if opcode == _MESSAGE:
-                channel, _, log_ns, _ = _OF_MESSAGE.unpack_from(head, _RECORD.size)
+            if opcode == Opcode.MESSAGE:
+                channel, _, log_ns, _ = _MESSAGE.unpack_from(head, _RECORD.size)
                 if channel in self._names:
-                    first, size = _OF_MESSAGE.size, length - _OF_MESSAGE.size
+                    first, size = _MESSAGE.size, length - _MESSAGE.size
                     yield self._names[channel], log_ns, head[_RECORD.size + first :][:size], chunk, at + first, size
-            elif opcode == _CHUNK:
-                yield from self._of_chunk(at, length)
-            elif opcode in (_SCHEMA, _CHANNEL, _METADATA):
-                self._note(opcode, _Fields(read(at, length)))
-            elif opcode == _DATA_END:
+            elif opcode == Opcode.CHUNK:
+                yield from self._of_chunk(place, length)
+            elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.METADATA):
+                self._note(Record(place, opcode, read(at, length)).parsed())
+            elif opcode == Opcode.DATA_END:
                 self._ended = True
                 return
             elif not opcode:
-                raise ValueError(f"there is no record at {at - _RECORD.size}")
+                raise Damage(f"it holds no record at byte {place}")
             at += length
 
-    def _of_chunk(self, at: int, length: int) -> Iterator:
-        _, _, size, crc, name_bytes = _OF_CHUNK.unpack(self._pread(at, _OF_CHUNK.size))
-        first = at + _OF_CHUNK.size + name_bytes + 8
-        if first > at + length:
-            raise ValueError(f"the chunk at {at} is damaged")
-        compression = self._pread(at + _OF_CHUNK.size, name_bytes).decode()
-        if not compression:
-            yield from self._messages(self._pread, first, at + length, -1)
+    def _of_chunk(self, place: int, length: int) -> Iterator:
+        at = place + _RECORD.size
+        (name_bytes,) = struct.unpack("<I", self._pread(at + _CHUNK_NAME, 4))
+        if not name_bytes:
+            yield from self._messages(self._pread, at + _CHUNK_NAME + 12, at + length, -1)
             return
         number = len(self._chunks)
-        self._chunks.append((compression, first, at + length - first, size, crc))
+        self._chunks.append((place, length))
         code = self._chunk(number)
-        yield from self._messages(lambda place, count: code[place : place + count], 0, len(code), number)
+        yield from self._messages(lambda start, count: code[start : start + count], 0, len(code), number)
 
     def _chunk(self, number: int) -> bytes:
         if number not in self._held:
-            compression, at, stored, size, crc = self._chunks[number]
-            code = _decompressed(compression, self._pread(at, stored), size)
-            if len(code) != size or (crc and zlib.crc32(code) != crc):
-                raise ValueError(f"{self.path}: the chunk at {at} is damaged")
-            self._held[number] = code
+            place, length = self._chunks[number]
+            record = Record(place, Opcode.CHUNK, self._pread(place + _RECORD.size, length))
+            self._held[number] = uncompressed(record.parsed(), place)
             while len(self._held) > _HELD:
                 self._held.popitem(last=False)
         self._held.move_to_end(number)
         return self._held[number]
 
-    def _note(self, opcode: int, fields: _Fields) -> None:
-        if opcode == _METADATA:
-            name, values = fields.text(), fields.map()
-            self.metadata.setdefault(name, {}).update(values)
-        elif opcode == _SCHEMA:
-            number, name = fields.number("H"), fields.text()
-            self._schemas[number] = name
-        else:
-            channel, schema, topic, encoding = fields.number("H"), fields.number("H"), fields.text(), fields.text()
-            if encoding == "cdr":
-                self._names[channel], self.topics[topic] = topic, self._schemas.get(schema, "")
-
-
-def _decompressed(compression: str, code: bytes, size: int) -> bytes:
-    try:
-        if compression == "zstd":
-            import zstandard
-
-            return zstandard.ZstdDecompressor().decompress(code, max_output_size=size)
-        if compression == "lz4":
-            import lz4.frame
-
-            return lz4.frame.decompress(code)
-    except ImportError as error:
-        raise BagError(f"chunks in {compression} need the package {error.name}: {INSTALL}") from None
-    except Exception as error:  # each compression raises its own
-        raise ValueError(f"a chunk is damaged: {error}") from error
-    raise BagError(f"chunks are compressed by '{compression}', known are zstd and lz4")
-
-
-class _Fields:
-    """The fields of a record one after the other."""
-
-    def __init__(self, data: bytes):
-        self._data, self._at = data, 0
-
-    def number(self, kind: str) -> int:
-        (value,) = struct.unpack_from("<" + kind, self._data, self._at)
-        self._at += struct.calcsize("<" + kind)
-        return value
-
-    def text(self) -> str:
-        size = self.number("I")
-        self._at += size
-        return self._data[self._at - size : self._at].decode()
-
-    def map(self) -> dict[str, str]:
-        values, end = {}, self.number("I") + self._at
-        while self._at < end:
-            key = self.text()
-            values[key] = self.text()
-        return values
+    def _note(self, record: records.McapRecord) -> None:
+        if isinstance(record, records.Metadata):
+            self.metadata[record.name] |= record.metadata
+        elif isinstance(record, records.Schema):
+            self._schemas[record.id] = record.name
+        elif record.message_encoding == "cdr":
+            self._names[record.id] = record.topic
+            self.topics[record.topic] = self._schemas.get(record.schema_id, "")
 
 
 class _Sqlite:

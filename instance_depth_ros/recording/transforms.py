@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
 from ..image_encodings import matrix_from_transform, stamp_ns
-from .bag import Bag
-from .indexed import IndexedBag
 
 TF, STATIC = "tf2_msgs/msg/TFMessage", "tf_static"
 # Of REP 105 and RViz: what stands still while a camera moves.
@@ -22,17 +21,15 @@ GAP_NS = 1_000_000_000
 class Transforms:
     """Frames form a tree; a link between two of them is static, or of moments between which it is interpolated.
 
-    moving: read /tf, too, not /tf_static alone.
+    messages: (topic, tf2_msgs/TFMessage), of which those whose topic ends in tf_static are static.
     """
 
-    def __init__(self, bag: Bag | IndexedBag, moving: bool = True):
+    def __init__(self, messages: Iterable[tuple[str, object]]):
         self._parents: dict[str, str] = {}
         self._static: dict[str, np.ndarray] = {}
         times, poses = defaultdict(lambda: array("q")), defaultdict(lambda: array("d"))
-        topics = [name for name, kind in bag.topics.items() if kind == TF and (moving or name.endswith(STATIC))]
-        for topic, message in bag.messages(topics):
-            # a damaged one is as one that was lost
-            for one in message.transforms if message is not None else ():
+        for topic, message in messages:
+            for one in message.transforms:
                 child = one.child_frame_id.lstrip("/")
                 self._parents[child] = one.header.frame_id.lstrip("/")
                 if topic.endswith(STATIC):
