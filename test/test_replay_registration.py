@@ -80,9 +80,9 @@ def test_depth_is_registered_by_what_the_bag_tells(tmp_path, told_by):
         assert opened.describe()["camera_depth_topic"] == f"{DEPTH}, registered by {told_by}"
     expected = register(depth_from_millimetres(codes(2)), *lenses, COLOR_FROM_DEPTH)
     np.testing.assert_allclose(frames[2].depth_m, expected, rtol=1e-4)
-    assert np.isfinite(expected).mean() > 0.5
-    # the same for who reads it as a dataset
-    np.testing.assert_array_equal(BagSequence(path).read(2, ["depth_m"])["depth_m"], frames[2].depth_m)
+    assert np.isfinite(expected).mean() > 0.2
+    # the same for who reads it as a dataset, whose depth is in millimetres
+    np.testing.assert_allclose(BagSequence(path).read(2, ["depth_m"])["depth_m"], frames[2].depth_m, atol=0.00051)
 
 
 def test_what_the_bag_says_of_its_frames_is_told_again(tmp_path):

@@ -64,11 +64,11 @@ def test_frames_of_a_device_stand_as_its_extrinsics_say():
 
 
 def test_the_camera_node_tells_tf_what_a_realsense_tells(tf2, recording):
-    with camera_node("told", camera="realsense", camera_path=recording, fps=10.0) as (_, got, until):
-        until(lambda: got[COLOR])
+    with camera_node("told", camera="realsense", camera_path=recording) as (camera, _, until):
+        until(lambda: camera._topics)
     ((depth, color),) = SENT
     assert {depth.header.frame_id, color.header.frame_id} == {"camera_link"}
-    assert (depth.child_frame_id, color.child_frame_id) == ("camera_depth_optical_frame", got[COLOR][0].header.frame_id)
+    assert [one.child_frame_id for one in (depth, color)] == [f"camera_{of}_optical_frame" for of in ("depth", "color")]
     # 59 mm to the left, which is the link's y
     place = matrix_from_transform(color.transform)[:3, 3]
     np.testing.assert_allclose(place, [0.002, 0.059, 0.001], atol=1e-6)
@@ -76,12 +76,13 @@ def test_the_camera_node_tells_tf_what_a_realsense_tells(tf2, recording):
 
 
 def test_tf_is_told_nothing_where_that_is_not_wanted(tf2, recording):
-    with camera_node("quiet", camera="realsense", camera_path=recording, fps=10.0, publish_tf=False) as (_, got, until):
-        until(lambda: got[COLOR])
+    with camera_node("quiet", camera="realsense", camera_path=recording, publish_tf=False) as (camera, _, until):
+        until(lambda: camera._topics)
     assert SENT == []
 
 
 def test_without_tf2_ros_nothing_else_is_lost(monkeypatch, recording):
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    monkeypatch.setattr("instance_depth_ros.nodes.camera.WAIT_FOR_ANYBODY_S", 0)
     with camera_node("alone", camera="realsense", camera_path=recording, fps=10.0) as (_, got, until):
         until(lambda: got[COLOR] and got[ALIGNED_DEPTH])
