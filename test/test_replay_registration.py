@@ -45,7 +45,7 @@ def tf_static():
 
 
 def extrinsics():
-    return STORE.types[EXTRINSICS](COLOR_FROM_DEPTH[:3, :3].T.ravel(), COLOR_FROM_DEPTH[:3, 3])
+    return STORE.types[EXTRINSICS](TURN.T.ravel(), COLOR_FROM_DEPTH[:3, 3].copy())
 
 
 def rows(*more, depth_info: bool = True) -> list:

@@ -13,6 +13,7 @@ from ros_graph import FOCAL_PX, Graph, camera_info, image, own_domain, picture  
 from test_instance_topics import Told  # noqa: E402
 
 from instance_depth_ros import config  # noqa: E402
+from instance_depth_ros.geometry import depth_from_millimetres  # noqa: E402
 from instance_depth_ros.nodes import choosing, drivers, inputs  # noqa: E402
 from instance_depth_ros.nodes.drivers import REALSENSE, REALSENSE_RGBD, sources  # noqa: E402
 
@@ -104,7 +105,7 @@ def test_one_message_is_one_frame_with_its_lens_and_its_depth(monkeypatch, insta
         frame = depth._estimator.frames[-1]
         assert (frame.stamp_ns, frame.intrinsics.fx) == (stamp_ns, FOCAL_PX)
         np.testing.assert_array_equal(frame.color, picture(5))
-        assert np.isnan(frame.depth_m[:3]).all() and (frame.depth_m[3:] == np.float32(1.5)).all()
+        np.testing.assert_array_equal(frame.depth_m, depth_from_millimetres(codes))
         assert rgbd.describe()["camera"] == graph.depth.resolve_topic_name(REALSENSE_RGBD.color)
         assert rgbd.describe()["sensor_depth"] == "registered"
         receive(6, codes[::2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import starmap
 from pathlib import Path
 
@@ -171,4 +171,6 @@ class ReplayCamera(StampedRecording):
 
 
 def _stamps_ns(bag: Bag, topic: str) -> Iterator[int]:
-    return (stamp_ns(message) for _, message in bag.messages([topic]) if message is not None)
+    # where the bag breaks off is said when it is played
+    with suppress(BagError):
+        yield from (stamp_ns(message) for _, message in bag.messages([topic]) if message is not None)
