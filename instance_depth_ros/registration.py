@@ -20,8 +20,9 @@ COARSE = 4
 # The distortion of the colour lens is looked up a pixel apart, and nearer where it changes by more than this in one
 # pixel, as far as the table does not become too large.
 MOST_BENT, CELLS_A_PIXEL, MOST_CELLS = 0.2, 2.0, 4_000_000
-# So many pixels at a time stay in the cache of a core.
-BLOCK = 20_480
+# So many pixels at a time: more fall out of the cache, and with fewer the two threads wait for each other more often,
+# for the interpreter between NumPy's calls.
+BLOCK = 76_800
 # Depths are compared as the bits of float32, which are in the same order; NaN lies behind them all.
 BITS, NOTHING = np.uint32, np.float32(np.nan).view(np.uint32)
 _helper = ThreadPoolExecutor(1, "registration")
@@ -97,7 +98,7 @@ class _Picture:
     """The picture of a lens, with a border that takes what is outside.
 
     covered: (across, down) pixels that a depth pixel is wide. matrix: (3, 3), from points to the cells of table. table:
-    what to add to cells / scale for the first pixel, with the border, that is covered: (2, N) of (width, height) =
+    what to add to cells / scale for the first pixel, with the border, that is covered, complex, of (width, height) =
     counts cells; None where cells are such pixels. reach, more: (across, down), what is covered beyond that pixel.
     """
 
@@ -127,7 +128,7 @@ class _Picture:
         first -= (cells + 0.5) / self.scale
         # what is farther out is found in the last cells
         first[[0, -1]] = first[:, [0, -1]] = np.nan
-        self.table = np.ascontiguousarray(np.moveaxis(first, -1, 0).reshape(2, -1), np.float32)
+        self.table = first.astype(np.float32).view(np.complex64).ravel()
         return low
 
     def of(self, canvas: np.ndarray) -> np.ndarray:
@@ -146,7 +147,7 @@ class _Brush:
         self._picture = picture
         self._canvas = np.empty(picture.size.prod(), BITS)
         self._points, self._whole = np.empty((3, BLOCK), np.float32), np.empty((2, 2, BLOCK), np.int32)
-        self._at, self._moved = np.empty(BLOCK, np.intp), np.empty(BLOCK, np.float32)
+        self._at, self._moved = np.empty(BLOCK, np.intp), np.empty(BLOCK, np.complex64)
 
     def paint(self, depth_m: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """(H, W) of the bits of what these pixels (N,) of depth show; a view of what the next call overwrites."""
@@ -176,12 +177,12 @@ class _Brush:
     def _distort(self, at: np.ndarray) -> None:
         picture, cells = self._picture, self._whole[0, :, : at.shape[1]]
         _whole(at, picture.counts, cells)
-        flat, moved = self._flat(cells, picture.counts), self._moved[: at.shape[1]]
+        # the default mode would check what is known, and take twice as long
+        moved = picture.table.take(self._flat(cells, picture.counts), out=self._moved[: at.shape[1]], mode="clip")
         if picture.scale != 1:
             at *= np.float32(1 / picture.scale)
-        for values, table in zip(at, picture.table, strict=True):
-            # the default mode would check what is known, and take twice as long
-            values += table.take(flat, out=moved, mode="clip")
+        at[0] += moved.real
+        at[1] += moved.imag
 
     def _flat(self, whole: np.ndarray, size: np.ndarray) -> np.ndarray:
         """(N,) indices of columns and lines (2, N), which are overwritten."""
@@ -194,16 +195,16 @@ class _Brush:
 
     def _set(self, first: np.ndarray, depth: np.ndarray, right: np.ndarray, down: np.ndarray) -> None:
         """Bring depth into the pixels that it covers, from the first on, where it is nearer."""
-        canvas, (across, lines), line = self._canvas, self._picture.more, int(self._picture.size[0])
-        np.minimum.at(canvas, first, depth)
-        if not (across or lines):
-            return
-        wide = np.flatnonzero(right | down)
-        first, depth, right, down = (values.take(wide) for values in (first, depth, right, down))
-        for y in range(lines + 1):
-            for x in range(not y, across + 1):
-                there = np.flatnonzero((right >= x) & (down >= y))
-                np.minimum.at(canvas, first.take(there) + (y * line + x), depth.take(there))
+        canvas, line = self._canvas, int(self._picture.size[0])
+        for y in range(self._picture.more[1] + 1):
+            if y:
+                below = np.flatnonzero(down >= y)
+                first, depth, right, down = (values.take(below) for values in (first, depth, right, down))
+                first += line
+            np.minimum.at(canvas, first, depth)
+            for x in range(1, self._picture.more[0] + 1):
+                beside = np.flatnonzero(right >= x)
+                np.minimum.at(canvas, first.take(beside) + x, depth.take(beside))
 
 
 def _whole(at: np.ndarray, size: np.ndarray, out: np.ndarray) -> None:
