@@ -183,8 +183,8 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="as_", choices=("sequence", "images"), default="sequence", help=as_)
     depth = "whose depth: the sensor's, or the network's as recorded; never one for the other (default: sensor)"
     parser.add_argument("--depth", choices=("sensor", "estimate"), default="sensor", help=depth)
-    masks = "whose masks: the network's as recorded, those from elsewhere that it was given, or the simulation's "
-    choices = {"choices": ("estimate", "given", "truth"), "default": ""}
+    masks = "whose masks: the simulation's, those from elsewhere that the network was given, or its own, as recorded "
+    choices = {"choices": ("truth", "given", "estimate"), "default": ""}
     parser.add_argument("--masks", **choices, help=masks + "(default: the first of these that there are)")
     without = "leave out: depth,mask,truth; a frame needs all that is not left out"
     some = _some_of("depth", "mask", "truth")

@@ -20,7 +20,9 @@ def serialised(message) -> bytes:
 @pytest.mark.parametrize("frame", ("", "x", "xy", "xyz", "optical"))
 @pytest.mark.parametrize("encoding", ("rgb8", "mono8", "16UC1", "32FC1"))
 def test_an_image_is_written_byte_for_byte_as_ros_serialises_it(frame, encoding):
-    pixels = {"rgb8": numbered(3), "mono8": numbered(3)[..., 0], "16UC1": depth_mm(1)}.get(encoding, np.eye(5, 7, dtype="f4"))
+    pixels = {"rgb8": numbered(3), "mono8": numbered(3)[..., 0], "16UC1": depth_mm(1)}.get(
+        encoding, np.eye(5, 7, dtype="f4")
+    )
     data = serialised(image(pixels, stamp(2), encoding, frame))
     assert cdr.write_image(stamp(2), frame, encoding, pixels) == data
     read = cdr.read_image(data)

@@ -19,7 +19,7 @@ from ..recording.transforms import Transforms
 COLOR, INFO, DEPTH = "/camera/color/image_raw", "/camera/color/camera_info", "/camera/aligned_depth_to_color/image_raw"
 ESTIMATE, TRUTH, POSE = "/depth/image", "/simulation/depth/image", "/simulation/camera_pose"
 # Whose masks they are -> the topic of id images; TABLE beside it says what each is.
-MASKS = {"estimate": "/depth/instances", "given": "/camera/instances", "truth": "/simulation/instances"}
+MASKS = {"truth": "/simulation/instances", "given": "/camera/instances", "estimate": "/depth/instances"}
 TABLE = "/table"
 # What `dataset import` writes beside all this: each line of frames.jsonl, a std_msgs/String.
 LINES = "/dataset/frame"

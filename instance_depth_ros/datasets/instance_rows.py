@@ -17,8 +17,7 @@ _NUMBERS = ("score", "depth_m", "sigma_m", "visible", "age_s")
 def rows_from_table(ids: np.ndarray, table: np.ndarray) -> list[dict]:
     """Lines' instances of (H, W) ids and (K,) of table.ROW; what is in the picture alone is of class 'other'."""
     listed = table["pixel"].tolist()
-    alone = np.setdiff1d(np.flatnonzero(np.bincount(ids.ravel()))[1:] if ids.any() else [], listed).astype(int).tolist()
-    pixels = listed + alone
+    pixels = listed + np.setdiff1d(np.flatnonzero(np.bincount(ids.ravel())), [0, *listed]).tolist()
     labels = np.zeros(np.iinfo(np.uint16).max + 1, np.uint16)
     labels[pixels] = np.arange(1, len(pixels) + 1)
     labels[0] = 0
@@ -41,9 +40,12 @@ def rows_from_table(ids: np.ndarray, table: np.ndarray) -> list[dict]:
         row |= {"class": CLASSES[told["class_id"]], "hides": [], "track": told["id"].item()}
         row |= {name: _known(told[name].item()) for name in _NUMBERS} | {"hidden_by": told["hidden_by"].item()}
         row |= {"place_m": _listed(told, PLACE), "extent_m": _listed(told, SIZE)}
+        if row["visible"] is None:  # then nobody knows who hides whom
+            row["hides"] = None
     for row in rows:
-        if row.get("hidden_by") in who:
-            who[row["hidden_by"]]["hides"].append(row["id"])
+        front = who.get(row.get("hidden_by"), {})
+        if front.get("hides") is not None:
+            front["hides"].append(row["id"])
     return rows
 
 

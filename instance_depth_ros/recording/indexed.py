@@ -23,6 +23,7 @@ ENTRY = np.dtype([("stamp_ns", "<i8"), ("log_ns", "<i8"), *((name, "<i8") for na
 _HELD = 2  # chunks: colour may lie in one, and what belongs to it in the next
 _RECORD, _MESSAGE = struct.Struct("<BQ"), struct.Struct("<HIQQ")
 _HEADER_BYTES, _CHUNK_NAME = 12, 28  # of a message, those that tell its stamp; of a chunk, before its compression
+_held: OrderedDict[tuple[_Mcap, int], bytes] = OrderedDict()  # of all bags: a data set may have hundreds
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +31,7 @@ class IndexedBag:
     """A folder or file of a bag, opened by one pass over it; to be closed.
 
     topics: name -> type. entries: name -> (n,) of ENTRY, in the order of their log times: 48 bytes a message are held,
-    and two chunks. metadata: what records of that kind say, by their name. BagError names what cannot be read.
+    and two chunks of all bags. metadata: what records of that kind say, by their name. BagError: it cannot be read.
     """
 
     def __init__(self, path: Path):
@@ -91,7 +92,6 @@ class _Mcap:
         self.path, self.topics, self.metadata = path, {}, defaultdict(dict)
         self._file, self._schemas, self._names = os.open(path, os.O_RDONLY | os.O_CLOEXEC), {}, {}
         self._chunks: list[tuple[int, int]] = []  # place and length of the record
-        self._held: OrderedDict[int, bytes] = OrderedDict()
 
     def rows(self) -> Iterator[tuple[str, int, bytes, int, int, int]]:
         """(topic, log time, begin of the message, chunk, place, bytes); notes the rest on the way."""
@@ -155,14 +155,15 @@ class _Mcap:
         yield from self._messages(lambda start, count: code[start : start + count], 0, len(code), number)
 
     def _chunk(self, number: int) -> bytes:
-        if number not in self._held:
+        key = self, number
+        if key not in _held:
             place, length = self._chunks[number]
             record = Record(place, Opcode.CHUNK, self._pread(place + _RECORD.size, length))
-            self._held[number] = uncompressed(record.parsed(), place)
-            while len(self._held) > _HELD:
-                self._held.popitem(last=False)
-        self._held.move_to_end(number)
-        return self._held[number]
+            _held[key] = uncompressed(record.parsed(), place)
+            while len(_held) > _HELD:
+                _held.popitem(last=False)
+        _held.move_to_end(key)
+        return _held[key]
 
     def _note(self, record: records.McapRecord) -> None:
         if isinstance(record, records.Metadata):
