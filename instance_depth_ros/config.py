@@ -102,6 +102,8 @@ SETTINGS = (
     Setting("camera_path", "", "file, folder, bag, device or URL of the camera", ("camera", "depth")),
     Setting("camera_info", "", "calibration: a ROS camera_info YAML file", ("camera", "depth")),
     Setting("camera_frame", "camera_color_optical_frame", "frame id of what the camera gives", ("camera", "depth")),
+    Setting("publish_tf", True, "tell tf where the camera's optical frames stand in its link, where a device or a bag "
+            "tells it and tf2_ros is installed; false: the robot's description does", ("camera", "depth")),
     Setting("loop", False, "play a recording again and again", ("camera", "depth")),
     Setting("rate", "real", "real: the pace of the recording; max: as fast as frames are taken; 2.0: twice its pace",
             ("camera", "depth"), choices=("real", "max"), bounds=(0.01, 100.0)),

@@ -14,8 +14,8 @@ from ros_graph import Graph, image, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from instance_depth_ros import config  # noqa: E402
-from instance_depth_ros.cameras import NEED_PATH, open_camera  # noqa: E402
-from instance_depth_ros.cameras.v4l2 import Webcam  # noqa: E402
+from instance_depth_ros.cameras import NEED_PATH, connected, open_camera  # noqa: E402
+from instance_depth_ros.cameras.v4l2 import Profile, Webcam  # noqa: E402
 from instance_depth_ros.nodes import choosing  # noqa: E402
 from instance_depth_ros.nodes.drivers import AZURE_KINECT, ORBBEC, OURS, REALSENSE, SOURCES  # noqa: E402
 
@@ -119,7 +119,7 @@ def room(monkeypatch):
         made = [driver.create_publisher(Image, f"/{names.color}", 2) for names in live]
         seen = [Webcam(Path("/dev/video4"), "Cam", "/dev/v4l/by-id/cam", "", 480.0, False, True)] * webcam
         monkeypatch.setattr(choosing, "realsenses", lambda: [object()] * realsense)
-        monkeypatch.setattr(choosing, "webcams", lambda: seen)
+        monkeypatch.setattr(connected, "webcams", lambda: seen)
         monkeypatch.setitem(choosing.CLASSES, "realsense", "")
         for names in live:
             while not node.count_publishers(f"/{names.color}"):
@@ -160,3 +160,37 @@ def test_what_was_looked_for_is_said(room):
     for names in SOURCES["auto"]:
         assert f"/{names.color}" in said
     assert "webcam" not in room("kinect_driver", True, [], True)
+
+
+def test_a_realsense_without_its_sdk_is_taken_by_its_colour_node_and_what_it_lacks_is_said(monkeypatch):
+    def node(number: int, *formats: str) -> Webcam:
+        profiles = tuple(Profile(name, 640, 480) for name in formats)
+        return Webcam(Path(f"/dev/video{number}"), "RealSense", "", "", 5000.0, True, True, profiles)
+
+    seen = [node(0, "Z16"), node(2, "GREY", "UYVY", "Y8I"), node(4, "YUYV")]
+    monkeypatch.setattr(connected, "webcams", lambda: seen)
+    monkeypatch.setattr(connected, "realsenses_on_usb", lambda: ["Intel(R) RealSense(TM) Depth Camera 435"])
+    monkeypatch.setattr(connected, "find_spec", lambda name: None)
+    monkeypatch.setattr(choosing, "realsenses", lambda: [])
+    opened = []
+
+    class Input:
+        problem = "opening"
+
+        def __init__(self, node, settings, *_):
+            opened.append((settings.camera, settings.camera_path))
+
+        def describe(self):
+            return {}
+
+        def close(self):
+            """It holds nothing."""
+
+    monkeypatch.setattr("instance_depth_ros.nodes.depth.CameraInput", Input)
+    with bare("auto") as graph:
+        graph.until(lambda: opened)
+        assert opened == [("webcam", "/dev/video4")]
+        graph.until(lambda: any("Camera 435 is on USB, and gives its depth with" in text for text in graph.logs))
+    assert connected.color_webcam() == seen[2]
+    seen.pop()
+    assert connected.color_webcam() == seen[1], "better than none"

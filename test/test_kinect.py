@@ -216,6 +216,10 @@ def stand_in(captures):
         def get_distortion_coefficients(self, camera):
             return np.arange(8) / 100
 
+        def get_extrinsic_parameters(self, source_camera, target_camera):
+            assert (source_camera, target_camera) == (module.CalibrationType.DEPTH, module.CalibrationType.COLOR)
+            return np.eye(3), np.array([[-0.032, 0.002, 0.004]])
+
     class PyK4A:
         def __init__(self, config=None, device_id=0, thread_safe=True):
             module.opened.append((config.asked, device_id))
@@ -252,6 +256,8 @@ def test_the_device_gives_colour_and_the_sdks_registered_depth(monkeypatch):
         assert frame.depth_m[5, 5] == pytest.approx(1.5) and opened.skipped == 1
         assert (frame.intrinsics.fx, frame.intrinsics.fy) == (600, 601) and frame.intrinsics.cx == 639
         assert frame.intrinsics.distortion == tuple(np.arange(8) / 100)
+        # colour is right of depth, in a link whose y is left
+        np.testing.assert_allclose(opened.placed[1].parent_from_child[:3, 3], [-0.004, -0.032, 0.002], atol=1e-9)
         assert 0 < time.time_ns() - frame.stamp_ns < 60_000_000_000
         with pytest.raises(CameraError, match="timed out; was it unplugged"):
             opened.read()

@@ -1,5 +1,7 @@
 """Depth registered to colour: where geometry says, without holes, nearest first, as the RealSense SDK has it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -107,6 +109,17 @@ def test_what_lies_behind_the_colour_camera_is_not_seen():
     wall = np.full((72, 96), 0.5, np.float32)
     assert np.isnan(register(wall, SMALL, SMALL, pose(z_m=-0.6))).all()
     assert np.allclose(register(wall, SMALL, SMALL, pose(z_m=-0.1))[10:60, 10:80], 0.4)
+
+
+def test_cameras_that_are_alike_are_registered_at_once_and_what_was_given_stays():
+    rng = np.random.default_rng(0)
+    images = [rng.uniform(0.5, 5, (72, 96)).astype(np.float32) for _ in range(40)]
+    place = pose(-0.05, 0.004)
+    expected = [register(depth_m, SMALL, LENSES["plumb_bob"], place) for depth_m in images]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda depth_m: register(depth_m, SMALL, LENSES["plumb_bob"], place), images))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_no_pose_or_not_this_lens_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from ..frame import Frame
+from .mounting import Placed
 
 
 class CameraError(RuntimeError):
@@ -15,10 +16,12 @@ class Camera(ABC):
     """A source of frames; a context manager. One thread uses it at a time; another may interrupt() it.
 
     recording: it ends, and one that fails has ended; a live one is opened again. on_demand: its first frame waits for
-    who listens. at_now: its frames happen when they are given, whatever their stamps say.
+    who listens. at_now: its frames happen when they are given, whatever their stamps say. placed: frames that do not
+    move against each other, such as its optical ones, as far as it tells; known once a frame was read.
     """
 
     recording = on_demand = at_now = False
+    placed: tuple[Placed, ...] = ()
 
     def describe(self) -> dict[str, object]:
         """What diagnostics tell of it besides its name: device, clock of the stamps, what was lost."""

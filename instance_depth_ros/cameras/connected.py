@@ -64,6 +64,17 @@ def realsenses_on_usb(root: str | Path = "/") -> list[str]:
     return found
 
 
+def color_webcam() -> Webcam | None:
+    """The first webcam that gives colour; one that may be infrared where there is no other."""
+    return min((webcam for webcam in webcams() if webcam.color), key=lambda webcam: webcam.infrared, default=None)
+
+
+def sdk_hint() -> str:
+    """A line where a RealSense is on USB whose SDK is not installed, else ''."""
+    names = () if find_spec("pyrealsense2") else realsenses_on_usb()
+    return f"{names[0]} is on USB, and gives its depth with its SDK: pip install pyrealsense2" if names else ""
+
+
 def main(args: Namespace) -> int:
     """Exit status: 0, also where nothing is connected."""
     shown = [*map(of_realsense, realsenses()), *(of_webcam(w) for w in webcams() if w.captures)]
@@ -88,4 +99,5 @@ def of_webcam(webcam: Webcam) -> list[str]:
         return [head, "  no permission; sudo usermod -aG video $USER, then log in again"]
     start = f"  instance-depth run --camera webcam --camera-path {webcam.stable or webcam.path}"
     profiles = [f"  {profile}" for profile in webcam.profiles]
-    return [head, *profiles, start if webcam.color else "  no colour that OpenCV reads"]
+    infrared = "  infrared, which seems to be colour" if webcam.infrared else ""
+    return [head, *profiles, infrared or start if webcam.color else "  no colour that OpenCV reads"]

@@ -16,6 +16,7 @@ from ..pairing import Pairer
 from ..registration import register
 from .base import Camera, CameraError
 from .kinect_calibration import read_calibration
+from .mounting import optical_frames
 from .source import StampedRecording
 from .video import decode_streams, open_video, rgb
 
@@ -69,6 +70,7 @@ class KinectRecording(StampedRecording):
                 raise ValueError(f"depth is no 16-bit grey, but {depth.pix_fmt}")
             calibration = read_calibration(_attachment(container), *sizes)
             self._color_lens, self._depth_lens, self._color_from_depth = calibration
+            self.placed = optical_frames(self.settings.camera_frame, self._color_from_depth)
         except ValueError as error:
             given = f"camera_info {self.settings.camera_info}" if self.settings.camera_info else "none"
             self._told = {"camera_calibration": given, "camera_depth": f"left out: {error}" if depth else "none"}

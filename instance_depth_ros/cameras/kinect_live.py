@@ -12,6 +12,7 @@ from ..frame import Frame
 from ..geometry import Intrinsics, depth_from_millimetres
 from .base import CameraError
 from .live import LiveCamera
+from .mounting import optical_frames
 from .webcam import stamp_of
 
 # The height of colour pictures -> the SDK's name; widths follow from it.
@@ -60,6 +61,11 @@ class KinectCamera(LiveCamera):
         K = calibration.get_camera_matrix(pyk4a.CalibrationType.COLOR)
         distortion = calibration.get_distortion_coefficients(pyk4a.CalibrationType.COLOR)
         self._optics = K[0, 0], K[1, 1], K[0, 2], K[1, 2], "rational_polynomial", tuple(map(float, distortion))
+        color_from_depth = np.eye(4)
+        color_from_depth[:3, :3], color_from_depth[:3, 3] = calibration.get_extrinsic_parameters(
+            pyk4a.CalibrationType.DEPTH, pyk4a.CalibrationType.COLOR
+        )
+        self.placed = optical_frames(self.settings.camera_frame, color_from_depth)
         return device
 
     def _pictures(self, device) -> Iterator[tuple[tuple[np.ndarray, np.ndarray | None], int]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..frame import Frame
 from .base import Camera, CameraError
 from .clock import DeviceClock
+from .mounting import optical_frames
 from .realsense_sdk import (
     Moment,
     Moments,
@@ -65,6 +66,7 @@ class RealsenseCamera(PictureCamera):
             profile = pipeline.start(config)
             self._pipeline, self._clock, self._last = pipeline, DeviceClock(), None
             self._moments = Moments(profile, self._lens, self._count_unpaired)
+            self.placed = optical_frames(settings.camera_frame, self._moments.color_from_depth)
 
     def read(self) -> Frame | None:
         if self._pipeline is None:
@@ -141,6 +143,7 @@ class RealsenseRecording(Recording):
                 self._told = {f"camera_{key}": value for key, value in identity(playback).items()}
                 moments = Moments(profile, self._lens, self._count_unpaired)
                 self._color_lens = moments.lens
+                self.placed = optical_frames(self.settings.camera_frame, moments.color_from_depth)
                 yield from self._steps(pipeline, playback, moments)
             finally:
                 pipeline.stop()

@@ -183,7 +183,8 @@ class Moments:
     """Takes framesets of a started pipeline apart; copies, so that the SDK gets its buffers back.
 
     lens: that of colour; given, it is known better than the device knows. unpaired(): called for a colour picture that
-    came without depth of its moment. CameraError for lenses that cannot be told, and for depth whose place is unknown.
+    came without depth of its moment. color_from_depth: pose (4, 4), metres, None without depth. CameraError for lenses
+    that cannot be told, and for depth whose place is unknown.
     """
 
     def __init__(self, profile, lens: Intrinsics | None, unpaired: Callable[[], None]):
@@ -195,7 +196,7 @@ class Moments:
         self._number, self._given = None, True
         self._apart_ms = 500 / min(p.fps() for p in (color, depth) if p) + 1
         self._depth_lens = depth and lens_of(depth.get_intrinsics())
-        self._color_from_depth = depth and _pose(depth, color)
+        self.color_from_depth = depth and _pose(depth, color)
 
     def take(self, frameset) -> Moment | None:
         """What is new in a frameset; None where its colour was given before, or its depth is not here yet.
@@ -230,7 +231,7 @@ class Moments:
 
     def _registered(self, depth) -> np.ndarray:
         depth_m = depth_from_codes(np.asanyarray(depth.get_data()), depth.get_units())
-        return register(depth_m, self._depth_lens, self.lens, self._color_from_depth)
+        return register(depth_m, self._depth_lens, self.lens, self.color_from_depth)
 
 
 def _pose(depth, color) -> np.ndarray:

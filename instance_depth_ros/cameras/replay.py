@@ -5,42 +5,46 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from itertools import starmap
 from pathlib import Path
 
 from ..datasets.sequence import Sequence
 from ..frame import Frame
-from ..image_encodings import (
-    color_from_compressed,
-    color_from_image,
-    depth_from_compressed,
-    depth_from_image,
-    intrinsics_from_info,
-    stamp_ns,
-)
+from ..image_encodings import intrinsics_from_info, stamp_ns
 from ..pairing import Pairer
-from .bag import COMPRESSED, Bag
-from .bag_topics import choose_color, choose_depth, info_topic, kinds_of, unregistered
+from ..recording.bag import Bag, BagError
+from ..recording.bag_topics import (
+    WAITING,
+    apart_ns,
+    choose_color,
+    choose_depth,
+    info_topic,
+    kinds_of,
+    lens_of,
+    pixels_of,
+    why_unregistered,
+)
+from ..recording.extrinsics import color_from_depth
+from ..recording.transforms import STATIC, TF, Transforms
+from ..registration import register
 from .base import CameraError
+from .mounting import Placed, optical_frames
 from .source import StampedRecording
 
-# A picture and its depth are of one moment when their stamps are so near; half a frame at 30 Hz is more.
-SLOP_NS = 15_000_000
-# Of each of both, so many wait for the other at most.
-WAITING = 30
 log = logging.getLogger(__name__)
 
 
 class ReplayCamera(StampedRecording):
     """Frames as they were recorded, bit for bit, with their stamps: from a bag or a sequence folder.
 
-    Depth that is not registered to colour is refused: an error where replay_depth_topic names it, else it is left out,
-    which describe() and the log say.
+    Depth that is not registered to colour is registered where the bag tells both lenses and where one is in the other.
+    Else it is refused: an error where replay_depth_topic names it, else left out, which describe() and the log say.
     """
 
     def __init__(self, settings):
         super().__init__(settings)
-        self._told = {}
+        self._told, self._unregistered = {}, None
 
     def describe(self) -> dict[str, object]:
         return {"camera_stamps": "as recorded", **self._told}
@@ -58,6 +62,7 @@ class ReplayCamera(StampedRecording):
             sequence.frame(0)
         except (OSError, ValueError, IndexError) as error:
             raise CameraError(str(error)) from None
+        self.placed = optical_frames(self.settings.camera_frame, sequence.camera.get("color_from_depth"))
         for index in range(len(sequence)):
             if frame := self._kept(self._frame_of_sequence, sequence, index, layers):
                 yield frame
@@ -75,66 +80,83 @@ class ReplayCamera(StampedRecording):
         )
 
     def _of_bag(self, path: Path) -> Iterator[Frame]:
-        with closing(Bag(path)) as bag:
-            color, depth = self._choose(bag)
-            last_info = bag.first(info) if (info := info_topic(bag, color)) else None
-            moments = deque()
-            pairer = Pairer(2, lambda *pair: moments.append(pair), SLOP_NS, WAITING, self._on_unpaired)
-            for topic, message in bag.messages({color, depth, info} - {None}):
-                if message is None:
-                    self.skipped += topic == color
-                elif topic == info:
-                    last_info = message
-                elif depth is None:
-                    moments.append((message,))
-                else:
-                    pairer.add(int(topic == depth), stamp_ns(message), message)
-                while moments:
-                    if frame := self._kept(self._frame_of_messages, last_info, *moments.popleft()):
-                        yield frame
-            pairer.flush()
+        try:
+            with closing(Bag(path)) as bag:
+                yield from self._of_opened(bag)
+        except BagError as error:
+            raise CameraError(str(error)) from error
 
-    def _choose(self, bag: Bag) -> tuple[str, str | None]:
+    def _of_opened(self, bag: Bag) -> Iterator[Frame]:
+        static = [topic for topic, kind in bag.topics.items() if kind == TF and topic.endswith(STATIC)]
+        tf = Transforms(pair for pair in bag.messages(static) if pair[1] is not None)
+        self.placed = tuple(starmap(Placed, tf.static()))
+        color, depth = self._choose(bag, tf)
+        last_info = bag.first(info) if (info := info_topic(bag, color)) else None
+        moments, slop_ns = deque(), apart_ns(*(_stamps_ns(bag, topic) for topic in (color, depth) if topic))
+        pairer = Pairer(2, lambda *pair: moments.append(pair), slop_ns, WAITING, self._on_unpaired)
+        for topic, message in bag.messages({color, depth, info} - {None}):
+            if message is None:
+                self.skipped += topic == color
+            elif topic == info:
+                last_info = message
+            elif depth is None:
+                moments.append((message,))
+            else:
+                pairer.add(int(topic == depth), stamp_ns(message), message)
+            while moments:
+                if frame := self._kept(self._frame_of_messages, last_info, *moments.popleft()):
+                    yield frame
+        pairer.flush()
+
+    def _choose(self, bag: Bag, tf: Transforms) -> tuple[str, str | None]:
         """The topics of colour and of depth, None where there is none or it is refused."""
         wanted, kinds = self.settings.replay_depth_topic, kinds_of(bag)
         color = choose_color(bag, kinds, self.settings.replay_color_topic)
         depth = choose_depth(bag, kinds, wanted)
-        why = self._why_unregistered(bag, color, depth) if depth else ""
+        why, how = why_unregistered(bag, color, depth) if depth else "", ""
+        self._unregistered = None
+        if why:
+            try:
+                why, how = "", f", registered by {self._prepare(bag, tf, color, depth)}"
+            except ValueError as error:
+                why = f"{why}; {error}"
         if why and wanted:
             raise CameraError(f"{depth} in {bag.path} is not registered to {color}: {why}")
         self._told = {
             "camera_color_topic": color,
-            "camera_depth_topic": f"{depth} left out: {why}" if why else depth or "none",
+            "camera_depth_topic": f"{depth} left out: {why}" if why else f"{depth or 'none'}{how}",
         }
         if why:
             log.warning("%s is left out, as it is not registered to %s: %s", depth, color, why)
         return color, None if why else depth
 
-    def _why_unregistered(self, bag: Bag, color: str, depth: str) -> str:
-        images = [bag.first(topic) for topic in (color, depth)]
-        infos = [bag.first(topic) if topic else None for topic in (info_topic(bag, color), info_topic(bag, depth))]
-        try:
-            sizes = [self._pixels(image, number == 1).shape[:2] for number, image in enumerate(images)]
-        except ValueError as error:
-            return str(error)
-        return unregistered(images, infos, sizes)
+    def _prepare(self, bag: Bag, tf: Transforms, color: str, depth: str) -> str:
+        """Get what registering takes, and say what told where the cameras are; ValueError where the bag lacks it."""
+        color_lens, depth_lens = (lens_of(bag, topic) for topic in (color, depth))
+        if depth_lens is None:
+            raise ValueError("its lens is unknown, as there is no camera_info beside it")
+        if not (color_lens or self._lens):
+            raise ValueError("colour's lens is unknown; give camera_info")
+        frames = (bag.first(topic).header.frame_id for topic in (color, depth))
+        pose, told_by = color_from_depth(bag, tf, *frames, depth)
+        self._unregistered = depth_lens, pose
+        return told_by
 
     def _frame_of_messages(self, info, color, depth=None) -> Frame:
-        pixels = self._pixels(color, False)
+        pixels = pixels_of(color)
         # A driver without a calibration sends zeros.
         lens = intrinsics_from_info(info) if info is not None and info.k[0] > 0 else self._lens_of(pixels)
+        depth_m = None if depth is None else pixels_of(depth, depth=True)
+        if depth is not None and self._unregistered:
+            depth_lens, pose = self._unregistered
+            depth_m = register(depth_m, depth_lens, lens, pose)
         return Frame(
             color=pixels,
             stamp_ns=stamp_ns(color),
             frame_id=color.header.frame_id or self.settings.camera_frame,
             intrinsics=lens,
-            depth_m=None if depth is None else self._pixels(depth, True),
+            depth_m=depth_m,
         )
-
-    def _pixels(self, message, depth: bool):
-        if message.__msgtype__ == COMPRESSED:
-            return depth_from_compressed(message) if depth else color_from_compressed(message)
-        return depth_from_image(message) if depth else color_from_image(message)
 
     def _kept(self, make, *of) -> Frame | None:
         """The frame that make makes; None, counted, where it is damaged."""
@@ -146,3 +168,9 @@ class ReplayCamera(StampedRecording):
 
     def _on_unpaired(self, stream: int, _message) -> None:
         self.unpaired += stream == 0
+
+
+def _stamps_ns(bag: Bag, topic: str) -> Iterator[int]:
+    # where the bag breaks off is said when it is played
+    with suppress(BagError):
+        yield from (stamp_ns(message) for _, message in bag.messages([topic]) if message is not None)

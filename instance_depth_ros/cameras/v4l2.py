@@ -20,6 +20,8 @@ DISCRETE = 1  # V4L2_FRMSIZE_TYPE_DISCRETE, and of intervals
 DEVICE_CAPABILITIES_AT, FOURCC_AT, SIZE_AT, INTERVAL_AT = 88, 44, 12, 20
 # What OpenCV makes a colour picture from; a depth camera's other nodes give Z16, infrared or metadata.
 COLOR_FORMATS = {"MJPG", "JPEG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "RGB3", "BGR3"}
+# A RealSense's infrared node gives UYVY, too, beside these (librealsense, src/ds/d400/d400-device.cpp).
+INFRARED_FORMATS = {"Z16", "GREY", "Y8I", "Y16", "Y12I"}
 
 
 def _request(number: int, size: int, write: bool = True) -> int:
@@ -70,6 +72,11 @@ class Webcam:
     def color(self) -> bool:
         """Whether it may be a colour camera; one that may not be asked may."""
         return self.captures and (not self.allowed or any(p.format in COLOR_FORMATS for p in self.profiles))
+
+    @property
+    def infrared(self) -> bool:
+        """Whether what seems to be colour may be a depth camera's infrared."""
+        return any(p.format in INFRARED_FORMATS for p in self.profiles)
 
 
 def webcams(root: str | Path = "/") -> list[Webcam]:

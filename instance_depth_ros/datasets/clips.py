@@ -21,7 +21,7 @@ import numpy as np
 
 from ..geometry import Intrinsics
 from .film import Film, films
-from .sequence import Sequence, open_folder
+from .sequence import open_folder, open_sequence
 from .splits import endless_clips, split_clips
 
 LIVE = "live:"
@@ -31,7 +31,7 @@ _POLL_S = 0.5
 
 
 class Footage(Protocol):
-    """What Sequence and Film have in common."""
+    """What Sequence, Film and BagSequence have in common."""
 
     about: dict
     intrinsics: Intrinsics
@@ -62,7 +62,7 @@ def open_split(name: str, folder: str | Path | None = None, most: int | None = N
             f"{folder} lacks {len(missing)} of the {len(clips)} clips of {name}, such as {missing[0]}: "
             f"instance-depth simulate --split {name} --out {folder}"
         )
-    return [Sequence(Path(folder) / clip.name) for clip in clips]
+    return [open_sequence(Path(folder) / clip.name) for clip in clips]
 
 
 def take(footage: Footage, frames: Iterable[int], layers: Iterable[str]) -> dict:

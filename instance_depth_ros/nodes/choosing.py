@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from types import SimpleNamespace
 
 from rclpy.clock import Clock, ClockType
 
 from ..cameras import CLASSES
-from ..cameras.connected import realsenses
-from ..cameras.v4l2 import webcams
-from .drivers import REALSENSE, SOURCES, published, remaps
+from ..cameras.connected import color_webcam, realsenses, sdk_hint
+from .drivers import REALSENSE, published, remaps, sources
 
 LOOK_S = 1.0
-# Topics are discovered by then; before, a camera here would win over a driver that was only not yet seen.
+# Topics are discovered by then; before, another would win over what was only not yet seen.
 LOOKS = 2
 
 
@@ -27,7 +25,7 @@ class ChosenInput:
     def __init__(self, node, settings, open_topics, open_camera=None):
         self._node, self._settings = node, settings
         self._open_topics, self._open_camera = open_topics, open_camera
-        self._candidates = SOURCES[settings.camera]
+        self._candidates = sources(settings)
         self._input, self._looks, self._said = None, 0, ""
         self._waiting = f"camera {settings.camera}: looking around"
         self._timer = node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -58,25 +56,30 @@ class ChosenInput:
 
     def _choose(self):
         """The input, or None; then _waiting says what was looked for."""
-        kind, name = self._candidates[0].images(self._settings.use_compressed)
-        live = set(published(self._node, kind))
-        topics = next((topics for topics in self._candidates if self._full(topics) in live), None)
-        devices = self._open_camera is not None
-        if devices and self._looks < LOOKS:
+        if self._looks < LOOKS:
             return None
-        if devices and "realsense" in CLASSES and self._full(REALSENSE) not in live and realsenses():
+        topics = next(filter(self._live, self._candidates), None)
+        devices = self._open_camera is not None
+        if devices and "realsense" in CLASSES and not self._live(REALSENSE) and realsenses():
             return self._open("realsense")
         if topics:
             self._node.get_logger().info(f"camera {self._settings.camera}: images on {self._full(topics)}")
             return self._open_topics(topics)
-        if devices and (webcam := next((webcam for webcam in webcams() if webcam.color), None)):
+        if devices and (webcam := color_webcam()):
+            if hint := sdk_hint():
+                self._node.get_logger().warning(hint)
             return self._open("webcam", webcam.stable or str(webcam.path))
         names = ", ".join(map(self._full, self._candidates))
-        sdk = "" if find_spec("pyrealsense2") else " (pip install pyrealsense2 to see one)"
-        here = f"no RealSense{sdk}, no webcam and " if devices else ""
+        hint = sdk_hint()
+        here = f"{hint or 'no RealSense'}, no webcam and " if devices else ""
+        kind, name = self._candidates[-1 if self._candidates[0].rgbd else 0].images(self._settings.use_compressed)
         elsewhere = remaps(self._node, name, kind)
         self._waiting = f"camera {self._settings.camera}: {here}no image on {names}{elsewhere}"
         return None
+
+    def _live(self, topics) -> bool:
+        kind, name = topics.images(self._settings.use_compressed)
+        return self._node.resolve_topic_name(name) in published(self._node, kind)
 
     def _full(self, topics) -> str:
         return self._node.resolve_topic_name(topics.images(self._settings.use_compressed)[1])

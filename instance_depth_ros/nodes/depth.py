@@ -22,8 +22,8 @@ from . import spin
 from .building import Builder
 from .choosing import ChosenInput
 from .diagnostics import Complaints, Diagnostics, Monitor, times_ms
-from .drivers import SOURCES
-from .inputs import CameraInput, TopicInput
+from .drivers import SOURCES, sources
+from .inputs import CameraInput, RgbdInput, TopicInput
 from .parameters import Parameters
 from .poses import Poses
 from .topics import DepthTopics
@@ -163,12 +163,15 @@ class DepthNode(LifecycleNode):
         def open_camera(settings):
             return CameraInput(self, settings, self._monitor, self._worker, self._on_camera_end)
 
-        open_topics = partial(TopicInput, self, self.settings, self._monitor, self._worker.put)
-        sources = SOURCES.get(self.settings.camera)
-        if sources is None:
+        def open_topics(names):
+            kind = RgbdInput if names.rgbd else TopicInput
+            return kind(self, self.settings, self._monitor, self._worker.put, names)
+
+        named = sources(self.settings)
+        if not named:
             return open_camera(self.settings)
-        if len(sources) == 1:
-            return open_topics(*sources)
+        if len(named) == 1:
+            return open_topics(*named)
         # Of several nodes in a process all would open the one camera that is here.
         devices = self.settings.camera == "auto" and self.settings.instances != "topic" and self._engines is None
         return ChosenInput(self, self.settings, open_topics, open_camera if devices else None)

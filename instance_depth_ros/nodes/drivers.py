@@ -8,6 +8,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from .topics import ALIGNED_DEPTH, COLOR, COLOR_INFO
 
+try:
+    from realsense2_camera_msgs.msg import RGBD
+except ImportError:  # it comes with realsense2_camera
+    RGBD = None
+
 # So many live topics are listed; a robot may have dozens.
 LISTED = 5
 
@@ -16,14 +21,18 @@ class ImageTopics(NamedTuple):
     """Relative names of a camera's topics; depth: registered to colour, subscribed to with use_depth alone.
 
     Drivers advertise depth that never comes (a stream turned off), and a pair that waits for it would hold back colour.
+    rgbd: color names messages of realsense2_camera_msgs that hold a picture, its lens and its registered depth.
     """
 
     color: str
     info: str
     depth: str
+    rgbd: bool = False
 
     def images(self, compressed: bool) -> tuple[type, str]:
         """Message type and name of the colour topic."""
+        if self.rgbd:
+            return RGBD, self.color
         return (CompressedImage, self.color + "/compressed") if compressed else (Image, self.color)
 
 
@@ -35,6 +44,8 @@ REALSENSE = ImageTopics(
     "camera/camera/color/camera_info",
     "camera/camera/aligned_depth_to_color/image_raw",
 )
+# ibidem, "RGBD Topic": there with enable_rgbd:=true, and only with colour, aligned depth and enable_sync.
+REALSENSE_RGBD = REALSENSE._replace(color="camera/camera/rgbd", rgbd=True)
 # azure_kinect_ros_driver, docs/usage.md: "Topics"; its launch/driver.launch.py gives the node no namespace.
 AZURE_KINECT = ImageTopics("rgb/image_raw", "rgb/camera_info", "depth_to_rgb/image_raw")
 # OrbbecSDK_ROS2, docs/all_available_topics.md; depth_registration:=true registers that depth (its issue 35).
@@ -48,9 +59,15 @@ SOURCES = {
 }
 
 
+def sources(settings) -> tuple[ImageTopics, ...]:
+    """What the camera setting listens to, the first that is there; () for a camera that is opened."""
+    together = RGBD and settings.camera == "realsense_driver" and settings.use_depth and not settings.use_compressed
+    return ((REALSENSE_RGBD,) if together else ()) + SOURCES.get(settings.camera, ())
+
+
 def published(node, kind: type) -> list[str]:
-    """Topics of this message of sensor_msgs that other nodes publish, by name."""
-    text = f"sensor_msgs/msg/{kind.__name__}"
+    """Topics of this message that other nodes publish, by name."""
+    text = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
     own = {name for name, _ in node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace())}
     topics = (name for name, kinds in node.get_topic_names_and_types() if text in kinds and name not in own)
     return sorted(name for name in topics if node.count_publishers(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -38,9 +39,9 @@ class TopicInput:
         self._lens = load_camera_info(settings.camera_info) if settings.camera_info else None
         qos = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._info_subscription = node.create_subscription(CameraInfo, names.info, self._on_info, qos)
-        topics = {"depth": names.depth} if settings.use_depth else {}
+        topics = {"depth": names.depth} if settings.use_depth and not names.rgbd else {}
         topics |= {"ids": GIVEN_IDS} if settings.instances == "topic" else {}
-        self._sensor = SensorDepth(node, names.depth) if settings.use_depth else None
+        self._sensor = SensorDepth(node, names.depth) if "depth" in topics else None
         self._pairer, self._beside = None, tuple(topics)
         if topics:
             self._pairer = StampPairer(streams=1 + len(topics), on_drop=self._on_unpaired)
@@ -119,6 +120,18 @@ class TopicInput:
         return self._lens and fit(self._lens, width, height)
 
 
+class RgbdInput(TopicInput):
+    """The same where one message holds a picture, its lens and depth, which its driver has registered to it."""
+
+    def describe(self) -> dict[str, object]:
+        return super().describe() | {"sensor_depth": "registered"}
+
+    def _make_frame(self, message, received_ns: int, ids=None) -> Frame:
+        self._on_info(message.rgb_camera_info)
+        frame = super()._make_frame(message.rgb, received_ns, ids=ids)
+        return replace(frame, depth_m=messages.depth_from_image(message.depth))
+
+
 class CameraInput:
     """A Camera opened in this process: no hop, no copy; its colour still goes out to whoever subscribes.
 
@@ -155,5 +168,5 @@ class CameraInput:
         self._monitor.received()
         self._worker.put(lambda: frame)
         truth = getattr(self._reader.camera, "truth", None)
-        self._topics = self._topics or CameraTopics(self._node, frame, truth)
+        self._topics = self._topics or CameraTopics(self._node, frame, truth, self._reader.placed)
         self._topics.publish_frame(frame, truth)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..cameras import open_camera
 from ..cameras.base import Camera, CameraError
+from ..cameras.mounting import Placed
 from ..frame import Frame
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,11 @@ class CameraReader:
         self.camera.interrupt()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(STOP_S)
+
+    @property
+    def placed(self) -> tuple[Placed, ...]:
+        """What tf is to be told of the camera."""
+        return self.camera.placed if self.camera.settings.publish_tf else ()
 
     def describe(self) -> dict[str, object]:
         """For diagnostics."""

@@ -12,9 +12,11 @@ from visualization_msgs.msg import MarkerArray
 
 from ..overlay import Overlay
 from . import instances, messages
+from .static_frames import StaticFrames
 
 COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
 TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instances", "simulation/camera_pose"
+TRUE_TABLE = "simulation/instances/table"
 ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
 GIVEN_IDS = "camera/instances"
 DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
@@ -51,21 +53,26 @@ class Topics:
 class CameraTopics(Topics):
     """What a camera gives: colour; where it has them calibration and depth; where it is simulated the truth.
 
-    Made for the first frame, lest a topic be advertised on which nothing will come.
+    Made for the first frame, lest a topic be advertised on which nothing will come. placed: frames for tf.
     """
 
-    def __init__(self, node, frame, truth=None):
+    def __init__(self, node, frame, truth=None, placed=()):
         kinds = {COLOR: Image, COLOR + "/compressed": CompressedImage}
         if frame.intrinsics is not None:
             kinds[COLOR_INFO] = CameraInfo
         if frame.depth_m is not None:
             kinds[ALIGNED_DEPTH] = Image
         if truth is not None:
-            kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_POSE: PoseStamped}
+            kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_TABLE: PointCloud2, TRUE_POSE: PoseStamped}
         super().__init__(node, kinds)
+        self._frames = StaticFrames(node, placed)
+
+    def close(self) -> None:
+        super().close()
+        self._frames.close()
 
     def publish_frame(self, frame, truth=None) -> None:
-        """Publish a Frame; truth: depth_m, ids and world_from_camera of a simulated one."""
+        """Publish a Frame; truth: depth_m, ids, table and world_from_camera of a simulated one."""
         stamped = messages.header(frame.stamp_ns, frame.frame_id)
         wanted = self.wanted()
         # The calibration goes first, so that it is there when the image is.
@@ -77,6 +84,8 @@ class CameraTopics(Topics):
             self._publish_image(TRUE_DEPTH, truth.depth_m.astype(np.float32, copy=False), stamped)
         if TRUE_IDS in wanted:
             self._publish_image(TRUE_IDS, truth.ids.astype(np.uint16, copy=False), stamped)
+        if TRUE_TABLE in wanted:
+            self.publish(TRUE_TABLE, messages.fill_cloud(self.messages[TRUE_TABLE], truth.table, stamped))
         if TRUE_POSE in wanted:
             in_world = Header(stamp=stamped.stamp, frame_id="world")
             self.publish(TRUE_POSE, messages.pose(truth.world_from_camera, in_world))

@@ -51,6 +51,11 @@ class Stereo:
     grazing_deg: float = 84.0
 
     @property
+    def color_from_depth(self) -> np.ndarray:
+        """(4, 4) pose in the picture's camera, metres."""
+        return _pose(self.place_m, 0.0)
+
+    @property
     def focal_px(self) -> float:
         """Of the imagers, in pixels of width_px."""
         return self.width_px / 2 / tan(radians(self.fov_deg[0]) / 2)
@@ -103,6 +108,11 @@ class TimeOfFlight:
     # what share of the pixels between two surfaces is refused; the others fly: assumed
     edges_lost: float = 0.6
 
+    @property
+    def color_from_depth(self) -> np.ndarray:
+        """(4, 4) pose in the picture's camera, metres."""
+        return _pose(self.place_m, self.tilt_deg)
+
     def measure(self, depth_m: np.ndarray, color: np.ndarray, lens: Intrinsics, rng) -> np.ndarray:
         """(H, W) true depth and (H, W, 3) RGB, both without noise -> (H, W) float32 what it gives."""
         inverse = _inverse(depth_m)
@@ -118,6 +128,13 @@ class TimeOfFlight:
         depth_m += noise + self.bias_m * np.sin(depth_m * (2 * pi / self.bias_wave_m)) + self.bias_slope * depth_m
         depth_m[~seen] = np.nan
         return _rounded(depth_m, self.range_m)
+
+
+def _pose(place_m: float, tilt_deg: float) -> np.ndarray:
+    """(4, 4) of a camera so far right, and looking down by so much."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[0, 3] = cv2.Rodrigues(np.array([-radians(tilt_deg), 0, 0]))[0], place_m
+    return pose
 
 
 def _mixed(inverse: np.ndarray, light: np.ndarray, pixel_px: float) -> np.ndarray:
