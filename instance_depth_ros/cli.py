@@ -170,6 +170,10 @@ def _statistics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 
 
+def _bag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bag", metavar="BAG", help="a rosbag2 folder, or one of its .mcap files")
+
+
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
@@ -240,6 +244,8 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 # action -> as VERBS
 DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
+    "verify": ("recording.verify", "check each chunk and index of a bag; a line for each fault, and exit 1", _bag),
+    "repair": ("recording.repair", "make a bag whole that was never closed, or is damaged", _bag),
 }
 
 # verb -> the module whose main(args) does it, a line of help, its options

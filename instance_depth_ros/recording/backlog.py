@@ -61,10 +61,13 @@ class Backlog:
 
 
 class Ring:
-    """The messages of the last seconds, by the time they arrived; of latched topics those before as well."""
+    """The messages of the last seconds, by the time they arrived; of latched topics those before as well.
+
+    seconds: 0: none are kept; most_bytes: 0: of any size.
+    """
 
     def __init__(self, seconds: float, most_bytes: int):
-        self._seconds, self._most_bytes, self._bytes = seconds, most_bytes, 0
+        self.seconds, self.most_bytes, self._bytes = seconds, most_bytes, 0
         self._items: deque[Item] = deque()
         self._latched: dict[str, deque[Item]] = {}
 
@@ -74,8 +77,8 @@ class Ring:
             return
         self._items.append(item)
         self._bytes += len(item.data)
-        oldest = item.arrived_s - self._seconds
-        while self._items and (self._items[0].arrived_s < oldest or self._bytes > self._most_bytes):
+        oldest, most_bytes = item.arrived_s - self.seconds, self.most_bytes or self._bytes
+        while self._items and (self._items[0].arrived_s < oldest or self._bytes > most_bytes):
             self._bytes -= len(self._items.popleft().data)
 
     def items(self) -> list[Item]:

@@ -113,8 +113,7 @@ class BagWriter:
 
     def _add(self, topic: Topic) -> None:
         metadata = {"offered_qos_profiles": topic.qos, "topic_type_hash": topic.type_hash}
-        definition = topic.definition.encode()
-        self._ids[topic.name] = self._file.add_channel(topic.name, topic.type, "ros2msg", definition, metadata)
+        self._ids[topic.name] = self._file.add_channel(topic.name, topic.type, topic.definition, metadata)
 
     def _finish_file(self) -> None:
         file = self._file

@@ -6,6 +6,7 @@ ends chunks by size alone and copies each message four times; foxglove-sdk's giv
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import zlib
@@ -15,27 +16,9 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-try:
-    import zstandard
-    from mcap.data_stream import RecordBuilder
-    from mcap.opcode import Opcode
-    from mcap.records import (
-        Channel,
-        ChunkIndex,
-        DataEnd,
-        Footer,
-        Header,
-        McapRecord,
-        MessageIndex,
-        Metadata,
-        MetadataIndex,
-        Schema,
-        Statistics,
-        SummaryOffset,
-    )
-    from mcap.writer import MCAP0_MAGIC as MAGIC
-except ImportError as error:
-    raise ImportError(f'bags need {error.name}: pip install "instance_depth_ros[replay]"') from None
+from . import layout
+from .layout import MAGIC, Opcode, laid_out
+from .layout import records as mcap
 
 COMPRESSIONS = ("none", "zstd")
 CHUNK_BYTES = 4 << 20
@@ -47,47 +30,47 @@ _CHUNK = struct.Struct("<BQQQQI")  # opcode, length, first and last log time, si
 _LENGTH, _FOOTER = struct.Struct("<Q"), struct.Struct("<BQQQ")
 
 
-def laid_out(record: McapRecord) -> bytes:
-    """The record as it stands in a file, with opcode and length."""
-    builder = RecordBuilder()
-    record.write(builder)
-    return builder.end()
-
-
 class McapFile:
     """A new file; OSError where the disk refuses, and then what was written before is whole and the pending chunk lost.
 
-    size: bytes in the file. counts: messages in the file by channel. start_ns, end_ns: of their log times.
+    size: bytes in the file. schemas, channels: by id. counts: messages in the file by channel. start_ns, end_ns: first
+    and last log time. It is locked (flock) while it is open, by which others see that it is being written.
     """
 
     def __init__(self, path: Path, compression: str = "none", chunk_bytes: int = CHUNK_BYTES):
         self.path, self.size = path, 0
-        self.schemas: dict[str, Schema] = {}
-        self.channels: dict[str, Channel] = {}
+        self.schemas: dict[int, mcap.Schema] = {}
+        self.channels: dict[int, mcap.Channel] = {}
         self.counts: dict[int, int] = defaultdict(int)
         self.start_ns, self.end_ns = 0, 0
-        self._compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL) if compression == "zstd" else None
+        self._compressor = layout.zstandard.ZstdCompressor(level=ZSTD_LEVEL) if compression == "zstd" else None
         self._chunk_bytes = chunk_bytes
-        self._chunks: list[ChunkIndex] = []
-        self._metadata: list[MetadataIndex] = []
+        self._chunks: list[mcap.ChunkIndex] = []
+        self._metadata: list[mcap.MetadataIndex] = []
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._new_chunk()
-        self._append([MAGIC, laid_out(Header("ros2", "instance_depth_ros"))])
+        self._append([MAGIC, laid_out(mcap.Header("ros2", "instance_depth_ros"))])
 
-    def add_channel(self, topic: str, kind: str, encoding: str, definition: bytes, metadata: Mapping[str, str]) -> int:
-        """The id for write(). encoding: of the definition, such as ros2msg; messages are CDR."""
-        if (schema := self.schemas.get(kind)) is None:
-            schema = Schema(len(self.schemas) + 1, definition, encoding, kind)
-            self._append([laid_out(schema)])
-            self.schemas[kind] = schema
-        channel = Channel(len(self.channels) + 1, topic, "cdr", dict(metadata), schema.id)
-        self._append([laid_out(channel)])
-        self.channels[topic] = channel
+    def add_channel(self, topic: str, kind: str, definition: str, metadata: Mapping[str, str]) -> int:
+        """The id for write(). definition: ros2msg; messages are CDR."""
+        schema = next((schema for schema in self.schemas.values() if schema.name == kind), None)
+        if schema is None:
+            schema = mcap.Schema(len(self.schemas) + 1, definition.encode(), "ros2msg", kind)
+            self.add(schema)
+        channel = mcap.Channel(len(self.channels) + 1, topic, "cdr", dict(metadata), schema.id)
+        self.add(channel)
         return channel.id
 
+    def add(self, record: mcap.Schema | mcap.Channel) -> None:
+        """With the id that it has."""
+        self._append([laid_out(record)])
+        (self.schemas if isinstance(record, mcap.Schema) else self.channels)[record.id] = record
+
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
-        record = laid_out(Metadata(name, dict(values)))
-        self._metadata.append(MetadataIndex(self._append([record]), len(record), name))
+        record = laid_out(mcap.Metadata(name, dict(values)))
+        self._metadata.append(mcap.MetadataIndex(self._append([record]), len(record), name))
 
     def write(self, channel: int, data: bytes, log_ns: int, publish_ns: int, sequence: int = 0) -> None:
         """Into the pending chunk, which goes to the file when it is full."""
@@ -122,10 +105,10 @@ class McapFile:
         indexes, places = b"", {}
         for channel, found in entries.items():
             places[channel] = self.size + len(head) + stored + len(indexes)
-            indexes += laid_out(MessageIndex(channel, found))
+            indexes += laid_out(mcap.MessageIndex(channel, found))
         start = self._append([head, *pieces, indexes])
         self._chunks.append(
-            ChunkIndex(
+            mcap.ChunkIndex(
                 message_start_time=min(times),
                 message_end_time=max(times),
                 chunk_start_offset=start,
@@ -150,7 +133,7 @@ class McapFile:
     def finish(self) -> None:
         """With the summary by which readers find their way; then closed."""
         self.end_chunk()
-        end = laid_out(DataEnd(0))
+        end = laid_out(mcap.DataEnd(0))
         summary_start = self.size + len(end)
         summary, offsets = b"", b""
         groups = list(self.schemas.values()), list(self.channels.values()), [self._statistics()]
@@ -158,11 +141,11 @@ class McapFile:
         for opcode, group in zip(opcodes, (*groups, self._chunks, self._metadata), strict=True):
             if group:
                 records = b"".join(map(laid_out, group))
-                offsets += laid_out(SummaryOffset(opcode, summary_start + len(summary), len(records)))
+                offsets += laid_out(mcap.SummaryOffset(opcode, summary_start + len(summary), len(records)))
                 summary += records
         offsets_start = summary_start + len(summary)
         crc = zlib.crc32(_FOOTER.pack(Opcode.FOOTER, 20, summary_start, offsets_start), zlib.crc32(summary + offsets))
-        self._append([end, summary, offsets, laid_out(Footer(summary_start, offsets_start, crc)), MAGIC])
+        self._append([end, summary, offsets, laid_out(mcap.Footer(summary_start, offsets_start, crc)), MAGIC])
         os.fsync(self._file)
         self.close()
 
@@ -193,8 +176,8 @@ class McapFile:
         self.size = at
         return start
 
-    def _statistics(self) -> Statistics:
-        return Statistics(
+    def _statistics(self) -> mcap.Statistics:
+        return mcap.Statistics(
             attachment_count=0,
             channel_count=len(self.channels),
             channel_message_counts=dict(self.counts),

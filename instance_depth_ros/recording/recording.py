@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from .backlog import Backlog, Item, Ring
-from .bag_writer import LOSSES, BagWriter, Topic
+from .bag_writer import LOSSES, PROVENANCE, BagWriter, Topic
 from .space import RecordingError, free_bytes, megabytes, prepare, write_speed
 
 POLL_S, POLL_BYTES = 0.05, 8 << 20  # the thread looks so often, or when so much waits
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """Limits of a recording; 0: none, but for the first three.
+    """Limits of a recording; 0: no limit, but for the first three, and no ring for ring_s.
 
     queue_bytes: what may wait for the disk. flush_s: how old a message may get before it is safe. least_free_bytes:
     of the disk, where the recording ends by itself. split_s, split_bytes: when a next file begins. ring_s, ring_bytes:
@@ -57,23 +57,26 @@ class Counts:
 class Recording:
     """A bag named by its UTC start in a folder, begun with its first message; only close() waits for the disk.
 
-    RecordingError: the folder may not be written or is nearly full. Losses by reason: not_received (told by lost()),
-    queue_full, paused, invalid (not encoded), disk_full, write_failed, closed.
+    Losses by reason: not_received (told by lost()), queue_full, paused, invalid (not encoded), disk_full, write_failed,
+    closed. ended: for which of them no more is written, '' while it is. RecordingError: the folder may not be written
+    or is nearly full.
     """
 
-    def __init__(self, folder: Path, options: Options, provenance: Mapping[str, str], paused: bool = False):
+    def __init__(
+        self, folder: Path, options: Options, provenance: Mapping[str, str], paused: bool = False, name: str = "bag"
+    ):
         prepare(folder, options.least_free_bytes)
-        self.folder, self.options = folder, options
-        self.path = _unused(folder, f"bag_{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}")
+        self.folder, self.options, self.ended, self._name = folder, options, "", name
+        self.path = _unused(folder, name)
         self.counts: dict[str, Counts] = {}
         self.bytes_written, self.free_bytes = 0, free_bytes(folder)
         self.disk_bytes_per_s: float | None = None
-        self._provenance = dict(provenance)
+        self._provenance, self._news = dict(provenance), {}
         self._topics: dict[str, Topic] = {}
         self._encoders: dict[str, Callable[[bytes], bytes]] = {}
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._backlog, self._ring = Backlog(options.queue_bytes), Ring(options.ring_s, options.ring_bytes)
-        self._paused, self._split, self._ended, self._problem = paused, False, "", ""
+        self._paused, self._split, self._problem = paused, False, ""
         self._bag: BagWriter | None = None
         self._early: list[Item] = []  # of latched topics, while the bag has not begun
         self._taken_bytes, self._arrived_bytes, self._rate = 0, 0, None
@@ -104,8 +107,8 @@ class Recording:
             self._arrived_bytes += len(data)
             if self.options.ring_s:
                 self._ring.put(item, topic.latched)
-            if self._ended or (self._paused and not topic.latched):
-                self._lose(name, self._ended or "paused")
+            if self.ended or (self._paused and not topic.latched):
+                self._lose(name, self.ended or "paused")
                 return
             for lost in self._backlog.put(item, topic.rank):
                 self._lose(lost.name, "queue_full")
@@ -120,7 +123,23 @@ class Recording:
 
     def pause(self, paused: bool) -> None:
         """What comes while it is paused goes only to the ring, but for latched topics."""
-        self._paused = paused
+        with self._lock:
+            if self._paused and not paused and self._bag is None:  # the bag is named when it begins
+                self.path = _unused(self.folder, self._name)
+            self._paused = paused
+
+    def limit(self, options: Options) -> None:
+        """From now on; compression and encoders stay as they are."""
+        with self._lock:
+            self.options = replace(options, compression=self.options.compression, encoders=self.options.encoders)
+            self._backlog.most_bytes = options.queue_bytes
+            self._ring.seconds, self._ring.most_bytes = options.ring_s, options.ring_bytes
+
+    def note(self, provenance: Mapping[str, str]) -> None:
+        """What became known later of where the messages come from."""
+        with self._lock:
+            self._provenance |= provenance
+            self._news |= provenance
 
     def split(self) -> None:
         """A next file begins soon."""
@@ -136,9 +155,9 @@ class Recording:
         size = sum(len(item.data) for item in items)
         if free_bytes(self.folder) - size < self.options.least_free_bytes:
             raise RecordingError(f"{self.folder} has no room for a snapshot of {megabytes(size)}; make room")
-        path = _unused(self.folder, f"snapshot_{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}")
+        path = _unused(self.folder, f"{self._name}_snapshot")
         thread = threading.Thread(target=self._write_snapshot, args=(path, items, topics, encoders), name="snapshot")
-        self._snapshots.append(thread)
+        self._snapshots = [other for other in self._snapshots if other.is_alive()] + [thread]
         thread.start()
         return path
 
@@ -162,9 +181,9 @@ class Recording:
 
     def close(self, provenance: Mapping[str, str] | None = None) -> None:
         """Write what waits, finish the bag; provenance: more of it. Says in problem what did not go well."""
-        self._provenance |= provenance or {}
+        self.note(provenance or {})
         with self._lock:
-            self._ended = self._ended or "closed"
+            self.ended = self.ended or "closed"
         self._wake.set()
         for thread in (self._thread, *self._snapshots):
             thread.join()
@@ -174,7 +193,7 @@ class Recording:
         with suppress(OSError):  # a disk that is too small for this may do for the recording
             self.disk_bytes_per_s = write_speed(self.folder)
         try:
-            while not self._ended or self._backlog.bytes:
+            while not self.ended or self._backlog.bytes:
                 self._step()
         except Exception as error:
             log.debug("writing failed", exc_info=True)
@@ -193,7 +212,7 @@ class Recording:
         if now - self._measured[0] >= 1:
             self._measure(now)
         self._watch_space()
-        if not self._ended and self._backlog.bytes < POLL_BYTES:
+        if not self.ended and self._backlog.bytes < POLL_BYTES:
             self._wake.wait(POLL_S)
 
     def _encoded(self, batch: list[Item]) -> Iterator[tuple[Item, bytes]]:
@@ -214,8 +233,10 @@ class Recording:
             if self._paused:
                 self._early.append(item._replace(data=data))
                 return
+            if self.path.exists():  # begun by another in the same second
+                self.path = _unused(self.folder, self._name)
             self._bag = BagWriter(self.path, self._provenance, self.options.compression)
-            self._split_at = item.arrived_s + self.options.split_s
+            self._file_since, self._news = item.arrived_s, {}
             early, self._early = self._early, []
             for latched in early:
                 self._write(latched._replace(received_ns=max(latched.received_ns, item.received_ns)), latched.data)
@@ -229,24 +250,28 @@ class Recording:
         """Half the interval is for the way to the disk."""
         options, bag = self.options, self._bag
         if self._unsafe_since and now - self._unsafe_since >= options.flush_s / 2:
-            self._note_losses()
+            self._note_news()
             bag.sync()
             self._unsafe_since = None
         if (
             self._split
-            or (options.split_s and now >= self._split_at)
+            or (options.split_s and now - self._file_since >= options.split_s)
             or (options.split_bytes and bag.file_bytes >= options.split_bytes)
         ):
             bag.split()
-            self._split, self._split_at = False, now + options.split_s
+            self._split, self._file_since = False, now
         self._count_written()
 
-    def _note_losses(self) -> None:
-        """Into the file, as far as they are new: a crash would take them along."""
+    def _note_news(self) -> None:
+        """Provenance and losses into the file, as far as they are new: a crash would take them along."""
         with self._lock:
-            total = sum(sum(counts.lost.values()) for counts in self.counts.values())
-        if total != self._noted_losses:
-            self._noted_losses = total
+            losses = sum(sum(counts.lost.values()) for counts in self.counts.values())
+            news, self._news = self._news, {}
+        if news:
+            self._bag.provenance |= news
+            self._bag.note(PROVENANCE, news)
+        if losses != self._noted_losses:
+            self._noted_losses = losses
             self._bag.note(LOSSES, {"counts": self._counts_json()})
 
     def _measure(self, now: float) -> None:
@@ -257,14 +282,14 @@ class Recording:
 
     def _watch_space(self) -> None:
         self.free_bytes = free_bytes(self.folder)
-        if not self._ended and self.free_bytes < self.options.least_free_bytes:
+        if not self.ended and self.free_bytes < self.options.least_free_bytes:
             self._end("disk_full", f"{self.folder} is nearly full: the bag {self.path.name} was closed; make room")
 
     def _end(self, reason: str, problem: str) -> None:
         """By itself: what waits and what still comes is lost for this reason."""
         log.error("%s", problem)
         with self._lock:
-            self._ended, self._problem = reason, problem
+            self.ended, self._problem = reason, problem
             for item in self._backlog.take(self._backlog.bytes):
                 self._lose(item.name, reason)
 
@@ -287,7 +312,7 @@ class Recording:
             for name, counts in self.counts.items():
                 missing = counts.received - counts.written - sum(counts.lost[reason] for reason in AFTER_RECEIVING)
                 if missing:
-                    self._lose(name, self._ended if self._problem else "paused", missing)
+                    self._lose(name, self.ended if self._problem else "paused", missing)
 
     def _write_snapshot(self, path: Path, items: list[Item], topics: dict[str, Topic], encoders: dict) -> None:
         try:
@@ -322,7 +347,8 @@ def _reason(error: Exception) -> str:
 
 
 def _unused(folder: Path, name: str) -> Path:
-    """The name, or with a number behind it."""
+    """A place for a bag: the time, the name, and a number behind it where need be."""
+    name = f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}_{name}"
     path, number = folder / name, 1
     while path.exists():
         number += 1
