@@ -48,8 +48,8 @@ class RecorderNode(Node):
             self.create_service(kind, f"recorder/{name}", act)
         self._diagnostics = Diagnostics(self, self, self._describe)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers = [self.create_timer(LOOK_S, self._look, clock=steady)]
-        self._timers += [self.create_timer(WATCH_S, self._watch, clock=steady)]
+        self.create_timer(LOOK_S, self._look, clock=steady)
+        self.create_timer(WATCH_S, self._watch, clock=steady)
         process.settle()
 
     def close(self) -> None:
