@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS")
-from bag_reading import files, metadata, of_topic  # noqa: E402
+from bag_reading import files, metadata, of_topic, schemas  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
-from recorder_graph import COLOR, RecorderGraph  # noqa: E402
+from recorder_graph import COLOR, DEPTH, RecorderGraph  # noqa: E402
 from ros_graph import FOCAL_PX, SIZE, camera_info, image, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
@@ -160,6 +160,26 @@ def test_a_bag_says_where_it_comes_from(tmp_path):
     assert own["record_profile"] == "estimate" and own["record_folder"] == str(tmp_path)
     counts = json.loads(said["counts"])[graph.name(COLOR)]
     assert (counts["received"], counts["written"], counts["lost"]) == (1, 1, {})
+
+
+def test_pictures_are_compressed_as_asked_and_come_back_the_same(tmp_path):
+    encoding = pytest.importorskip("instance_depth_ros.recording.encoding")
+    with RecorderGraph(tmp_path, record_color="png", record_depth="png") as graph:
+        pixels = {COLOR: picture(5), DEPTH: np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE)}
+        # What is no picture for people stays as it is.
+        pixels |= {"depth/image": np.full(SIZE, 1.25, np.float32), "depth/source": np.full(SIZE, 3, np.uint8)}
+        for topic, values in pixels.items():
+            graph.publisher(Image, topic).publish(image(values, 1, "8UC1" if topic == "depth/source" else ""))
+        names = {COLOR: f"{COLOR}/compressed", DEPTH: f"{DEPTH}/compressedDepth"}
+        for topic in pixels:
+            graph.written(1, names.get(topic, topic))
+        bag = graph.bag()
+        sent = {topic: graph.sent[graph.name(topic)][0][0] for topic in pixels}
+    for topic in pixels:
+        (data,) = of_topic(bag, graph.name(names.get(topic, topic)))
+        assert (encoding.decompressed(data) if topic in names else data) == sent[topic]
+        kind, definition = schemas(bag)[graph.name(names.get(topic, topic))]
+        assert kind.endswith("CompressedImage" if topic in names else "/Image") and "uint8[] data" in definition
 
 
 def test_a_type_that_is_not_installed_costs_that_topic_alone(tmp_path, monkeypatch):

@@ -11,13 +11,14 @@ from rclpy.exceptions import InvalidTopicNameException
 from ..recording.bag_writer import Topic
 from ..recording.recording import Recording
 from .definitions import definition, message_class, qos_yaml
-from .drivers import OURS, SOURCES
+from .drivers import OURS, SOURCES, ImageTopics
 from .origins import Origins
 from .tap import Tap
 from .topics import DEPTH, DEPTH_INFO, IDS, LABELS, TABLE, TRUE_DEPTH, TRUE_IDS, TRUE_POSE
 
 PICTURES = IMAGE, _ = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 COMPRESSED_DEPTH = "/compressedDepth"
+OVERLAY_TOPIC = "depth/overlay"
 # What is given up when the disk is too slow, the highest first.
 INPUT, ESTIMATE, CLOUD, OVERLAY = range(4)
 # Beside the camera's topics.
@@ -30,15 +31,19 @@ PROFILES = {
     "all": {
         **dict.fromkeys((TRUE_DEPTH, TRUE_IDS, TRUE_POSE), ESTIMATE),
         "depth/points": CLOUD,
-        "depth/overlay": OVERLAY,
+        OVERLAY_TOPIC: OVERLAY,
     },
 }
+
+
+def _sources(settings) -> tuple[ImageTopics, ...]:
+    return SOURCES.get(settings.camera, (OURS,))
 
 
 def wanted(settings) -> dict[str, int]:
     """Relative names of the topics of record_profile, each with its rank, and of record_topics."""
     ranks = {}
-    for names in SOURCES.get(settings.camera, (OURS,)):
+    for names in _sources(settings):
         infos = names.info, f"{names.depth.rpartition('/')[0]}/camera_info"
         ranks |= dict.fromkeys((names.images(settings.use_compressed)[1], names.depth, *infos), INPUT)
     for profile, more in PROFILES.items():
@@ -144,7 +149,10 @@ class RecordedTopics:
             return topic.name, topic.type, None
         from ..recording.encoding import encoder  # OpenCV is not needed without
 
-        found = encoder(data, settings.record_color)
+        # Of other 8-bit pictures, such as depth/source, each value has a meaning, which JPEG would not keep.
+        colored = [*(names.color for names in _sources(settings)), OVERLAY_TOPIC]
+        shown = topic.name in map(self._node.resolve_topic_name, colored)
+        found = encoder(data, settings.record_color if shown else "raw")
         if found is None or (found[0] == COMPRESSED_DEPTH and settings.record_depth == "raw"):
             return topic.name, topic.type, None
         suffix, kind, encode = found
