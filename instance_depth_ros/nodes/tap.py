@@ -48,7 +48,8 @@ class Tap:
         qos = _request(self._kind, offers)
         if (qos.reliability, qos.durability) != (self._qos.reliability, self._qos.durability):
             self.close()
-            self._qos, self._subscription, self._renewed = qos, self._subscribe(), True
+            self._qos, self._renewed = qos, True
+            self._subscription = self._subscribe()
 
     def take(self) -> None:
         """At most as many as the middleware holds: there are other topics."""
