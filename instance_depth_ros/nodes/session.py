@@ -22,7 +22,7 @@ from .recorded import RecordedTopics
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 # Messages wait for so long in the middleware, which knows when they came.
-TAKE_S = 0.01
+TAKE_S = 0.03
 # A loss is an error for so long; after it, a warning to the end of the bag.
 ALARM_S = 10.0
 # The low-water mark is near.
