@@ -97,6 +97,7 @@ def test_a_snapshot_holds_what_was_before_the_trigger(tmp_path):
         assert of_topic(bag, graph.name(COLOR)) == [data for data, _ in graph.sent[graph.name(COLOR)]]
         # Of a past that is too large only the last is held.
         assert graph.set("record_snapshot_mb", 2.0).successful
+        graph.until(lambda: graph.tested._session._limits.ring_bytes == 2_000_000)
         for number in (5, 6):
             color.publish(image(picture(number, LARGE), number))
         graph.until(lambda: came(graph) == len(graph.sent[graph.name(COLOR)]) == 6)
