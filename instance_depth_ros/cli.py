@@ -101,6 +101,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", help="moves all topics and nodes under this name")
     parser.add_argument("--cameras", default="", metavar="NAME,NAME", help=graph.CAMERAS)
     parser.add_argument("--viewer", action="store_true", help="also start the viewer")
+    parser.add_argument("--record", action="store_true", help="also start the recorder")
     parser.add_argument("--params", action="append", default=[], metavar="YAML", help="ROS parameter file; repeatable")
     parser.add_argument("-r", "--remap", action="append", default=[], metavar="FROM:=TO", help=graph.REMAP)
     add_settings(parser, config.BY_NAME)

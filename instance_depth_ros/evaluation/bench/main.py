@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from ...provenance import provenance
-from . import data, host, network, official, roofline, sensors, soak, writer
+from . import data, host, network, official, recorder, roofline, sensors, soak, writer
 from .timing import Job, write
 
 
@@ -28,6 +28,7 @@ def main(args: Namespace) -> int:
         host.jobs(args.settings, observer),
         sensors.jobs(observer),
         writer.jobs(),
+        recorder.jobs(observer),
         data.jobs(),
     )
     rows = []
