@@ -169,6 +169,20 @@ def _statistics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 
 
+def _annotate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a sequence, or a folder of sequences")
+    prompts = "boxes and dots that people drew, for one sequence; or a folder with a NAME.json for each"
+    parser.add_argument("--prompts", metavar="FILE", help=prompts)
+    masks = "of our network, or of Segment Anything, 1 or 2, around the same objects (default: network)"
+    parser.add_argument("--masks", choices=("network", "sam"), default="network", help=masks)
+    parser.add_argument("--sam-weights", metavar="NAME", help="a model of huggingface.co, or a folder with one")
+    parser.add_argument("--download", action="store_true", help="fetch --sam-weights where they are not here yet")
+    parser.add_argument("--redo", action="store_true", help="also sequences that have masks")
+    parser.add_argument("--rerun", metavar="FILE.rrd", help="a Rerun recording to look through")
+    network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory")
+    add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights"))
+
+
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
@@ -239,6 +253,7 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 # action -> as VERBS
 DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
+    "annotate": ("datasets.annotation.main", "masks, identities and ground of recorded sequences", _annotate),
 }
 
 # verb -> the module whose main(args) does it, a line of help, its options
