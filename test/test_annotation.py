@@ -18,7 +18,7 @@ from instance_depth_ros.datasets.film import Film
 from instance_depth_ros.datasets.sequence import Sequence, SequenceWriter
 from instance_depth_ros.datasets.splits import Clip
 
-CLIP = Clip("dance", 3, "val", 0, 8, 5.0, 320, 240)
+CLIP = Clip("dance", 3, "val", 0, 6, 5.0, 320, 240)
 TRUTH = ("mask", "ground", "amodal")
 
 
@@ -107,7 +107,7 @@ def test_masks_ids_and_depth_are_about_the_true_ones(true, annotated):
             if who and (mask & (ids == who)).sum() > 0.5 * (mask | (ids == who)).sum():
                 pairs.append((row["id"], who))
                 errors.append(abs(rows[who]["depth_m"] / row["depth_m"] - 1))
-    assert len(pairs) > 15 and np.median(errors) < 0.03
+    assert len(pairs) > 10 and np.median(errors) < 0.03
     people, ids = ({pair[n] for pair in pairs} for n in (0, 1))
     # in this crowd the network's masks are poor: a person may have a second id, or an id a second person
     assert len(set(pairs)) <= min(len(people), len(ids)) + 2
@@ -175,7 +175,7 @@ def test_boxes_of_people_have_the_ids_that_people_gave(true, recorded, tmp_path)
         for number in {*np.unique(ids).tolist()} - {0}:
             mask, wanted = ids == number, truth == number - 100
             shares.append((mask & wanted).sum() / (mask | wanted).sum())
-    assert len(shares) > 15 and np.median(shares) > 0.6
+    assert len(shares) > 10 and np.median(shares) > 0.6
     assert {one["id"] for one in json.loads((made.folder / "annotation.json").read_text())["identities"]} <= {
         100 + number for number in large
     }
