@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
@@ -19,7 +17,7 @@ from .carrying import carried
 from .describe import describe
 from .engine import Engine
 from .fade import Fade
-from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
+from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame, timed
 from .geometry import Intrinsics, cloud, rays, sampled
 from .ground import Ground
 from .labels import looked_up
@@ -83,11 +81,10 @@ class State:
 class Estimator:
     """Frames in, estimates out: the same for the node, the benchmark, the evaluation and ten lines of Python.
 
-    settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
-    engine: one that estimators of several threads share (sharing.py); None: its own.
-    relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
-    are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
-    on_device: what is done at the picture's size is done where the network runs; cloud: as geometry.cloud, there, too.
+    settings: config.make('depth', ...), read at each frame: a live setting acts at the next one. engine: one that
+    estimators of several threads share (sharing.py); None: its own. relative: no metres. info: what runs. instances:
+    whose; `none` where the weights have none. said, seen: the network's words on the last frame, its instances before
+    identities. on_device: pictures stay with the network; cloud: as geometry.cloud, there, too.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None, engine: Engine | None = None):
@@ -103,6 +100,7 @@ class Estimator:
 
             self._segmenter = Segmenter(self.settings)
         self.said: Prediction | None = None
+        self.seen: Seen | None = None
         self._lens: tuple[tuple, torch.Tensor] | None = None
         self._assumed = False
 
@@ -170,6 +168,7 @@ class Estimator:
             full, measured, state.sensor = fusion.fuse(full, frame.depth_m, frame.stamp_ns, *how, state.sensor)
             if measured is not None and seen is not None:
                 seen = sightings.with_layers(seen, np.fmax(sampled(full, depth_m.shape), MIN_DEPTH_M))
+        self.seen = seen
         with timed(timings, "finish"):
             estimate = self._estimate(frame, intrinsics, full, confidence, measured, state)
             if seen is not None:
@@ -392,10 +391,3 @@ class Estimator:
             for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
                 np.copyto(array, nothing, where=bad)
         return Estimate(*about, raw, confidence, source)
-
-
-@contextmanager
-def timed(timings: dict[str, float], stage: str):
-    start = time.perf_counter()
-    yield
-    timings[stage] = (time.perf_counter() - start) * 1e3

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,3 +118,11 @@ class Estimate:
     scale: float = 1.0
     reset: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def timed(timings_ms: dict[str, float], stage: str) -> Iterator[None]:
+    """Notes how long what is done within took."""
+    start = time.perf_counter()
+    yield
+    timings_ms[stage] = (time.perf_counter() - start) * 1e3

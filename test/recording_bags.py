@@ -29,17 +29,20 @@ _DURATION = "{{sec: {0}, nsec: {1}}}"
 _FOREVER = _DURATION.format(9223372036, 854775807)
 
 
-def qos(reliability: str = "reliable", durability: str = "volatile") -> str:
+RELIABLE, BEST_EFFORT, TRANSIENT_LOCAL, VOLATILE = 1, 2, 1, 2  # as rmw counts
+
+
+def qos(reliability: int = RELIABLE, durability: int = VOLATILE) -> str:
     return (
-        f"- history: keep_last\n  depth: 5\n  reliability: {reliability}\n  durability: {durability}\n"
-        f"  deadline: {_FOREVER}\n  lifespan: {_FOREVER}\n  liveliness: automatic\n"
+        f"- history: 1\n  depth: 5\n  reliability: {reliability}\n  durability: {durability}\n"
+        f"  deadline: {_FOREVER}\n  lifespan: {_FOREVER}\n  liveliness: 1\n"
         f"  liveliness_lease_duration: {_FOREVER}\n  avoid_ros_namespace_conventions: false\n"
     )
 
 
 def topic(name: str = COLOR, rank: int = 0, **more) -> Topic:
     kind = TYPES[name]
-    given = {"qos": qos(durability="transient_local" if name == TF else "volatile"), **more}
+    given = {"qos": qos(durability=TRANSIENT_LOCAL if name == TF else VOLATILE), **more}
     return Topic(name, kind, STORE.generate_msgdef(kind, ros_version=2)[0], STORE.hash_rihs01(kind), rank=rank, **given)
 
 

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS")
 from bag_reading import metadata, of_topic, recorded, schemas  # noqa: E402
@@ -58,8 +59,8 @@ def test_the_bag_says_of_each_topic_what_others_need_to_play_it(graph):
     topics = [row["topic_metadata"] for row in metadata(bag)["topics_with_message_count"]]
     (row,) = [topic for topic in topics if topic["name"] == name]
     assert row["type_description_hash"].startswith("RIHS01_")
-    (offered,) = row["offered_qos_profiles"]
-    assert (offered["reliability"], offered["durability"]) == ("reliable", "volatile")
+    (offered,) = yaml.safe_load(row["offered_qos_profiles"])
+    assert (offered["reliability"], offered["durability"]) == (1, 2), "reliable and volatile, as rmw counts"
 
 
 def test_topics_that_come_late_or_go_are_recorded_while_they_are_there(graph):

@@ -80,7 +80,7 @@ def _by_rosbags(kind: str) -> str:
 
 
 def qos_yaml(offers: Iterable) -> str:
-    """offered_qos_profiles of rosbag2's metadata since version 9, for the QoSProfiles that publishers offer."""
+    """offered_qos_profiles of rosbag2's metadata before version 9, for the QoSProfiles that publishers offer."""
 
     def duration(value) -> dict[str, int]:
         sec, nsec = divmod(value.nanoseconds, 1_000_000_000)
@@ -88,13 +88,13 @@ def qos_yaml(offers: Iterable) -> str:
 
     profiles = [
         {
-            "history": offer.history.name.lower(),
+            "history": int(offer.history),
             "depth": offer.depth,
-            "reliability": offer.reliability.name.lower(),
-            "durability": offer.durability.name.lower(),
+            "reliability": int(offer.reliability),
+            "durability": int(offer.durability),
             "deadline": duration(offer.deadline),
             "lifespan": duration(offer.lifespan),
-            "liveliness": offer.liveliness.name.lower(),
+            "liveliness": int(offer.liveliness),
             "liveliness_lease_duration": duration(offer.liveliness_lease_duration),
             "avoid_ros_namespace_conventions": offer.avoid_ros_namespace_conventions,
         }

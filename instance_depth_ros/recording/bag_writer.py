@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import yaml
+
 from .mcap_file import CHUNK_BYTES, McapFile
-from .metadata import METADATA, FileInfo, metadata_yaml
+from .metadata import METADATA, TRANSIENT_LOCAL, FileInfo, metadata_yaml
 
 PROVENANCE, LOSSES = "provenance", "losses"  # MCAP Metadata records of each file
 RESERVE = ".reserve"
@@ -22,7 +25,7 @@ class Topic:
     """A topic as a bag knows it.
 
     name: with its leading slash. type: such as sensor_msgs/msg/Image. definition: full ros2msg text, dependencies
-    included. type_hash: RIHS01_... qos: offered_qos_profiles, YAML as rosbag2 has it since version 9 of its metadata.
+    included. type_hash: RIHS01_... qos: offered_qos_profiles, YAML as of metadata.VERSION.
     rank: the higher, the earlier its messages are given up when the disk is too slow.
     """
 
@@ -33,10 +36,10 @@ class Topic:
     qos: str = ""
     rank: int = 0
 
-    @property
+    @cached_property
     def latched(self) -> bool:
         """Whether a late reader still wants its messages, such as those of /tf_static."""
-        return "transient_local" in self.qos
+        return any(profile.get("durability") == TRANSIENT_LOCAL for profile in yaml.safe_load(self.qos) or ())
 
 
 class BagWriter:

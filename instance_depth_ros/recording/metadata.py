@@ -1,4 +1,7 @@
-"""metadata.yaml of rosbag2, version 9 (Jazzy and later): what a bag holds, without opening its files."""
+"""metadata.yaml of rosbag2: what a bag holds, without opening its files.
+
+Version 8, which Humble, Jazzy and later read alike: since 9 profiles are no text any more, which Humble cannot read.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ if TYPE_CHECKING:
     from .bag_writer import Topic
 
 METADATA = "metadata.yaml"
-VERSION = 9
+VERSION = 8
+TRANSIENT_LOCAL = 1  # durability of a profile, as rmw counts
 ROOT = "rosbag2_bagfile_information"
 
 
@@ -61,7 +65,7 @@ def _topic(topic: Topic, count: int) -> dict:
         "name": topic.name,
         "type": topic.type,
         "serialization_format": "cdr",
-        "offered_qos_profiles": yaml.safe_load(topic.qos) or [],
+        "offered_qos_profiles": topic.qos,
         "type_description_hash": topic.type_hash,
     }
     return {"topic_metadata": metadata, "message_count": count}
