@@ -155,5 +155,5 @@ class CameraInput:
         self._monitor.received()
         self._worker.put(lambda: frame)
         truth = getattr(self._reader.camera, "truth", None)
-        self._topics = self._topics or CameraTopics(self._node, frame, truth)
+        self._topics = self._topics or CameraTopics(self._node, frame, truth, self._settings.publish_depth)
         self._topics.publish_frame(frame, truth)
