@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryFile
 
-BLOCK_BYTES, MOST_BYTES, MOST_S = 4 << 20, 64 << 20, 0.5
+BLOCK_BYTES, MOST_BYTES, MOST_S = 4 << 20, 64 << 20, 0.2
 
 
 class RecordingError(RuntimeError):
@@ -36,7 +36,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def write_speed(folder: Path) -> float:
-    """Bytes a second of a file that is written and synced, measured for half a second or 64 MiB."""
+    """Bytes a second of a file that is written and synced, measured for a fifth of a second or 64 MiB."""
     block = os.urandom(BLOCK_BYTES)
     with TemporaryFile(dir=folder, buffering=0) as file:
         start, elapsed = time.monotonic(), 0.0
