@@ -1,5 +1,6 @@
 """Official and own weights load whole or not at all, and a file that does not fit says where."""
 
+import hashlib
 import json
 import pickle
 from dataclasses import asdict
@@ -191,6 +192,7 @@ def test_official_kinds(official_weights, tmp_path):
     """metric_ gives metres that no focal length changes; relative gives disparity and no metres."""
     estimator, estimate = one_step(official_weights)
     assert estimator.relative and estimator.info["kind"] == "relative"
+    assert estimator.info["weights_sha256"] == hashlib.sha256(official_weights.read_bytes()).hexdigest()
     assert estimate.depth_m is None and np.isfinite(estimate.disparity).all() and (estimate.disparity >= 0).all()
 
     metric = tmp_path / f"metric_{official_weights.name}"

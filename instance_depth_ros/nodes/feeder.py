@@ -18,16 +18,20 @@ MUTUAL_S = 1.0
 
 
 class Feeder:
-    """Publishes messages (relative topic -> a message with a header) in this namespace, within `with`."""
+    """Publishes messages (relative topic -> a message with a header) in this namespace, within `with`.
 
-    def __init__(self, namespace: str, messages: dict[str, object]):
-        self._namespace, self._messages, self._context = namespace, messages, Context()
+    depth: as of Topics.
+    """
+
+    def __init__(self, namespace: str, messages: dict[str, object], depth: int):
+        self._namespace, self._messages, self._depth, self._context = namespace, messages, depth, Context()
 
     def __enter__(self) -> Feeder:
         prepare_transport()
         rclpy.init(context=self._context)
         self._node = Node("feeder", namespace=self._namespace, context=self._context)
-        self._topics = Topics(self._node, {name: type(message) for name, message in self._messages.items()})
+        kinds = {name: type(message) for name, message in self._messages.items()}
+        self._topics = Topics(self._node, kinds, self._depth)
         return self
 
     def __exit__(self, *exc_info) -> None:

@@ -168,5 +168,6 @@ class CameraInput:
         self._monitor.received()
         self._worker.put(lambda: frame)
         truth = getattr(self._reader.camera, "truth", None)
-        self._topics = self._topics or CameraTopics(self._node, frame, truth, self._reader.placed)
+        placed, depth = self._reader.placed, self._settings.publish_depth
+        self._topics = self._topics or CameraTopics(self._node, frame, truth, placed, depth)
         self._topics.publish_frame(frame, truth)

@@ -25,10 +25,13 @@ MARKERS, OBJECTS, LABELS = (f"depth/instances/{name}" for name in ("markers", "o
 
 
 class Topics:
-    """Publishers by relative topic name, each with the one message that it fills again and again."""
+    """Publishers by relative topic name, each with the one message that it fills again and again.
 
-    def __init__(self, node, kinds: dict[str, type]):
-        self._node = node
+    depth: how many messages each keeps for reliable subscribers that lag.
+    """
+
+    def __init__(self, node, kinds: dict[str, type], depth: int = 2):
+        self._node, self._depth = node, depth
         self._publishers = {name: self._publisher(kind, name) for name, kind in kinds.items()}
         self.messages = {name: kind() for name, kind in kinds.items()}
 
@@ -36,7 +39,7 @@ class Topics:
         # qos_overrides.<topic>.publisher.* parameters let a user change what suits most.
         options = QoSOverridingOptions.with_default_policies()
         # Reliable and volatile: both kinds of subscriber can take it.
-        return self._node.create_publisher(kind, name, QoSProfile(depth=2), qos_overriding_options=options)
+        return self._node.create_publisher(kind, name, QoSProfile(depth=self._depth), qos_overriding_options=options)
 
     def wanted(self) -> set[str]:
         """The names somebody subscribes to; asked once a frame."""
@@ -56,7 +59,7 @@ class CameraTopics(Topics):
     Made for the first frame, lest a topic be advertised on which nothing will come. placed: frames for tf.
     """
 
-    def __init__(self, node, frame, truth=None, placed=()):
+    def __init__(self, node, frame, truth=None, placed=(), depth: int = 2):
         kinds = {COLOR: Image, COLOR + "/compressed": CompressedImage}
         if frame.intrinsics is not None:
             kinds[COLOR_INFO] = CameraInfo
@@ -64,7 +67,7 @@ class CameraTopics(Topics):
             kinds[ALIGNED_DEPTH] = Image
         if truth is not None:
             kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_TABLE: PointCloud2, TRUE_POSE: PoseStamped}
-        super().__init__(node, kinds)
+        super().__init__(node, kinds, depth)
         self._frames = StaticFrames(node, placed)
 
     def close(self) -> None:
@@ -119,7 +122,7 @@ class DepthTopics(Topics):
 
     def __init__(self, node, settings, cloud):
         """cloud: what makes points of a depth image, Estimator.cloud."""
-        super().__init__(node, self.KINDS)
+        super().__init__(node, self.KINDS, settings.publish_depth)
         self._settings, self._make_cloud = settings, cloud
         self._overlay = Overlay()
         self._labels = _Labels(node) if instances.LabelInfo else None
