@@ -169,6 +169,22 @@ def _statistics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 
 
+def _split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder of sequences; split.json goes there")
+    for part, share, what in (("test", 0.2, "eval --data gid:DIR judges"), ("val", 0.1, "training validates by")):
+        told = f"share of the scenes that {what} (default: {share})"
+        parser.add_argument(f"--{part}", type=_number(float, 0, 1), default=share, metavar="SHARE", help=told)
+    parser.add_argument("--seed", type=_number(int, 0), default=0, metavar="N", help="another draw (default: 0)")
+    parser.add_argument("--force", action="store_true", help="overwrite a split.json")
+
+
+def _quality(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder of sequences")
+    parser.add_argument("--out", metavar="DIR", help="where quality.json and .png go (default: the folder)")
+    pairs = "look at so many pairs of neighbours a sequence; stamps are read of all (default: 30)"
+    parser.add_argument("--pairs", type=_count, default=30, metavar="N", help=pairs)
+
+
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
@@ -239,6 +255,8 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 # action -> as VERBS
 DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
+    "split": ("datasets.partition", "whole videos for train, val and test, each activity in proportion", _split),
+    "quality": ("datasets.quality", "holes, noise, misregistration, stamps and exposure of each sequence", _quality),
 }
 
 # verb -> the module whose main(args) does it, a line of help, its options
