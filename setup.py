@@ -56,6 +56,7 @@ setup(
         "console_scripts": [
             "camera_node = instance_depth_ros.nodes.camera:main",
             "depth_node = instance_depth_ros.nodes.depth:main",
+            "recorder_node = instance_depth_ros.nodes.recorder:main",
             "viewer_node = instance_depth_ros.nodes.viewer:main",
             "instance-depth = instance_depth_ros.cli:main",
         ],

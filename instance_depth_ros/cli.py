@@ -101,6 +101,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", help="moves all topics and nodes under this name")
     parser.add_argument("--cameras", default="", metavar="NAME,NAME", help=graph.CAMERAS)
     parser.add_argument("--viewer", action="store_true", help="also start the viewer")
+    parser.add_argument("--record", action="store_true", help="also start the recorder")
     parser.add_argument("--params", action="append", default=[], metavar="YAML", help="ROS parameter file; repeatable")
     parser.add_argument("-r", "--remap", action="append", default=[], metavar="FROM:=TO", help=graph.REMAP)
     add_settings(parser, config.BY_NAME)
@@ -185,6 +186,10 @@ def _quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=_count, default=30, metavar="N", help=pairs)
 
 
+def _bag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bag", metavar="BAG", help="a rosbag2 folder, or one of its .mcap files")
+
+
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
@@ -257,6 +262,8 @@ DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
     "split": ("datasets.partition", "whole videos for train, val and test, each activity in proportion", _split),
     "quality": ("datasets.quality", "holes, noise, misregistration, stamps and exposure of each sequence", _quality),
+    "verify": ("recording.verify", "check each chunk and index of a bag; a line for each fault, and exit 1", _bag),
+    "repair": ("recording.repair", "make a bag whole that was never closed, or is damaged", _bag),
 }
 
 # verb -> the module whose main(args) does it, a line of help, its options

@@ -23,6 +23,7 @@ from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SE
 from .geometry import Intrinsics, rays, sampled
 from .ground import Ground
 from .labels import looked_up
+from .model import checkpoint
 from .model.adaptive import AdaptiveMemory
 from .model.memory import Memory
 from .model.network import Prediction
@@ -93,7 +94,7 @@ class Estimator:
         self.settings = settings or config.make("depth")
         keep_memory()
         self.engine = engine or Engine.of(self.settings)
-        self.relative = self.engine.relative
+        self.relative, self._sha256 = self.engine.relative, checkpoint.sha256(self.settings.weights)
         self.on_device = self.engine.config.ours and self.engine.device.type == "cuda"
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
@@ -121,6 +122,7 @@ class Estimator:
         """What runs: engine, precision, device, weights, memory rule; and what was refused."""
         return {
             "weights": self.settings.weights,
+            "weights_sha256": self._sha256,
             "network": self.engine.config.name,
             "kind": "relative" if self.relative else "metric",
             "memory": self.settings.memory,

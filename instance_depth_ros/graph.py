@@ -63,10 +63,11 @@ def nodes(
     files: tuple[str, ...] = (),
     cameras: str = "",
     remaps: Iterable[str] = (),
+    record: bool = False,
 ) -> list[NodeSpec]:
-    """The graph for these settings (names of config.py): a camera node for one that is named, depth, perhaps a viewer.
+    """The graph for these settings (names of config.py): a camera node for one that is named, depth, and what is asked.
 
-    Topics of others, and camera: auto, are found by the depth node.
+    Topics of others, and camera: auto, are found by the depth node. record: a recorder in each namespace of a camera.
 
     With instances: topic, depth pairs each picture with the id image (16UC1 or mono8) of its stamp on camera/instances.
     cameras: 'front,left' has them below the namespace, with all of them in one process of depth nodes.
@@ -75,7 +76,7 @@ def nodes(
     names = namespaces(cameras.split(","), namespace) if cameras else ()
     if names and viewer:
         raise ValueError("the viewer shows one camera: leave it out, and start one with namespace:=front beside this")
-    wanted = ["camera"] * (settings.get("camera") in CLASSES) + ["depth"] + ["viewer"] * viewer
+    wanted = ["camera"] * (settings.get("camera") in CLASSES) + ["depth"] + ["viewer"] * viewer + ["recorder"] * record
     for name in settings:
         if name not in config.BY_NAME:
             raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
@@ -86,7 +87,8 @@ def nodes(
         parameters["depth"]["camera"] = "topic"
     shared = {"files": tuple(files), "remaps": tuple(map(_remap, remaps))}
     if names:
-        specs = [NodeSpec("camera", name, parameters["camera"], **shared) for name in names if "camera" in wanted]
+        own = [node for node in wanted if node != "depth"]
+        specs = [NodeSpec(node, name, parameters[node], **shared) for node in own for name in names]
         return [*specs, NodeSpec("depth", "", parameters["depth"], cameras=names, **shared)]
     return [NodeSpec(name, namespace, parameters[name], **shared) for name in wanted]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from os import sched_getaffinity
 from pathlib import Path
 
@@ -27,9 +27,16 @@ def commit() -> str | None:
 
 def machine() -> str:
     """Processor, cores that this process may use, GPU, and the versions that decide speed."""
-    # torch's version is looked up, not imported, which takes seconds.
-    python, torch = f"Python {platform.python_version()}", f"torch {version('torch')}"
-    return ", ".join([processor(), f"{len(sched_getaffinity(0))} cores", *_gpus(), python, torch])
+    return ", ".join([processor(), f"{len(sched_getaffinity(0))} cores", *_gpus(), *_versions()])
+
+
+def _versions() -> list[str]:
+    """torch's is looked up, not imported, which takes seconds; a recorder runs without."""
+    python = f"Python {platform.python_version()}"
+    try:
+        return [python, f"torch {version('torch')}"]
+    except PackageNotFoundError:
+        return [python]
 
 
 def processor() -> str:

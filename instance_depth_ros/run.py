@@ -22,7 +22,9 @@ RESTARTS, WITHIN_S, FIRST_DELAY_S = 5, 60.0, 0.5
 GRACE_S = 8.0
 PR_SET_PDEATHSIG = 1
 # What the graph can do without: its end ends nothing else.
-OPTIONAL = ("viewer",)
+OPTIONAL = ("viewer", "recorder")
+# Interrupted once the others have ended: it keeps their last words, too.
+LAST, LAST_GRACE_S = ("recorder",), 60.0
 
 
 @dataclass
@@ -63,7 +65,7 @@ def _die_with_parent() -> None:
 
 
 class Supervisor:
-    """Runs a graph until a node's work is done, one dies for good, or stop() was called; a viewer may go earlier.
+    """Runs a graph until a node's work is done, one dies for good, or stop() was called; OPTIONAL ones may go earlier.
 
     Of several cameras one may be done before the others.
 
@@ -119,11 +121,15 @@ class Supervisor:
         return None
 
     def stop_all(self) -> None:
-        """SIGINT to each group, and SIGKILL to what is left of it after GRACE_S."""
+        """SIGINT to each group, and SIGKILL to what is left of it after GRACE_S; then the same to those in LAST."""
         alive = [process for process in self.processes if process.child]
+        for last, grace_s in ((False, GRACE_S), (True, LAST_GRACE_S)):
+            self._stop([process for process in alive if (process.spec.name in LAST) == last], grace_s)
+
+    def _stop(self, alive: list[Process], grace_s: float) -> None:
         for process in alive:
             process.signal(signal.SIGINT)
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + grace_s
         for process in alive:
             try:
                 process.child.wait(max(0.0, deadline - time.monotonic()))
@@ -134,8 +140,10 @@ class Supervisor:
 
 
 def main(args: Namespace) -> int:
-    """args: settings (dict of what was given), namespace, viewer, params (YAML files), cameras, remap. Exit status."""
-    specs = graph.nodes(args.settings, args.namespace, args.viewer, tuple(args.params), args.cameras, args.remap)
+    """args: settings (dict of what was given), namespace, viewer, record, params (YAML files), cameras, remap."""
+    specs = graph.nodes(
+        args.settings, args.namespace, args.viewer, tuple(args.params), args.cameras, args.remap, args.record
+    )
     supervisor = Supervisor(specs)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.stop)

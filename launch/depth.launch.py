@@ -8,7 +8,7 @@ from instance_depth_ros import config, graph
 from instance_depth_ros.shared import shared_file
 from launch import LaunchDescription
 
-SETTINGS = ("camera", "camera_path", "weights", "engine", "instances")
+SETTINGS = ("camera", "camera_path", "weights", "engine", "instances", "record_folder", "record_profile")
 YES_OR_NO = ("true", "false")
 PARAMS = (
     "ROS parameter YAML file for all other settings; an argument at its default does not overrule the file, and only "
@@ -23,6 +23,7 @@ def generate_launch_description():
         DeclareLaunchArgument("cameras", default_value="", description=graph.CAMERAS),
         DeclareLaunchArgument("remap", default_value="", description=graph.REMAP),
         DeclareLaunchArgument("viewer", default_value="false", choices=YES_OR_NO, description="Rerun's page as well"),
+        DeclareLaunchArgument("record", default_value="false", choices=YES_OR_NO, description="a bag of it as well"),
         DeclareLaunchArgument("rviz", default_value="false", choices=YES_OR_NO, description="RViz as well"),
         DeclareLaunchArgument("params", default_value="", description=PARAMS),
     ]
@@ -36,12 +37,12 @@ def _setting_argument(setting):
 
 def _nodes(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in SETTINGS}
-    namespace, viewer, rviz, params, cameras, remap = (
+    namespace, viewer, record, rviz, params, cameras, remap = (
         LaunchConfiguration(name).perform(context)
-        for name in ("namespace", "viewer", "rviz", "params", "cameras", "remap")
+        for name in ("namespace", "viewer", "record", "rviz", "params", "cameras", "remap")
     )
     files, remaps = (params,) if params else (), remap.split()
-    specs = graph.nodes(_not_default(given), namespace, viewer == "true", files, cameras, remaps)
+    specs = graph.nodes(_not_default(given), namespace, viewer == "true", files, cameras, remaps, record == "true")
     actions = [_action(spec) for spec in specs]
     if rviz == "true":
         view = ["-d", str(shared_file("config/depth.rviz"))]

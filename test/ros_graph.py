@@ -94,67 +94,58 @@ def stamp_of(message) -> int:
     return pairing.stamp_ns(message.markers[0] if isinstance(message, MarkerArray) else message)
 
 
-class Graph:
-    """Within `with`: a DepthNode with these parameters, brought to active unless told otherwise, and what it says.
+class Tester:
+    """Within `with`: a node with these parameters on a thread of its own, and one that watches it and talks to it.
 
-    Each has a namespace of its own, so that they can run side by side.
+    make: the node's class. Each has a namespace of its own, so that they can run side by side. hold: who has this
+    lock keeps the node from spinning. level, said: of its last diagnostics.
     """
 
-    def __init__(self, active: bool = True, **parameters):
+    def __init__(self, make: type, **parameters):
         self._context = Context()
         rclpy.init(context=self._context)
-        overrides = [Parameter(name, value=value) for name, value in (SMALL | parameters).items()]
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         where = {"context": self._context, "namespace": f"graph{next(NUMBERS)}"}
-        self.depth = DepthNode(parameter_overrides=overrides, **where)
         self.node = rclpy.create_node("tester", **where)
-        self.got, self.logs, self.diagnostics_count = defaultdict(list), [], 0
-        self._values, self._stamp_ns = {}, 1_000_000_000
+        self.tested = make(parameter_overrides=overrides, **where)
+        self.logs, self.diagnostics_count, self._values = [], 0, {}
+        self.hold, self.level, self.said = threading.Lock(), b"", ""
         many = QoSProfile(depth=200)
-        for topic, kind in TOPICS.items():
-            self.node.create_subscription(kind, topic, self.got[topic].append, many)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._note, many)
         self.node.create_subscription(Log, "/rosout", lambda message: self.logs.append(message.msg), many)
-        self.image = self.node.create_publisher(Image, "camera/color/image_raw", 2)
-        self.compressed = self.node.create_publisher(CompressedImage, "camera/color/image_raw/compressed", 2)
-        self.info = self.node.create_publisher(CameraInfo, "camera/color/camera_info", 2)
-        self.sensor = self.node.create_publisher(Image, "camera/aligned_depth_to_color/image_raw", 2)
-        self.ids = self.node.create_publisher(Image, "camera/instances", 2)
-        self.setter = self.node.create_client(SetParameters, "depth/set_parameters")
-        self.executor, self._depth_executor = (SingleThreadedExecutor(context=self._context) for _ in range(2))
+        self.setter = self.node.create_client(SetParameters, f"{self.tested.get_name()}/set_parameters")
+        self.executor, self._tested_executor = (SingleThreadedExecutor(context=self._context) for _ in range(2))
         self.executor.add_node(self.node)
-        self._depth_executor.add_node(self.depth)
+        self._tested_executor.add_node(self.tested)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._spin_depth)
-        if active:
-            self.depth.trigger_configure()
-            self.depth.trigger_activate()
+        self._thread = threading.Thread(target=self._spin_tested)
 
     def __enter__(self):
         self._thread.start()
         self.until(self.setter.service_is_ready)
-        if self.depth._input and self.depth.settings.camera == "topic":
-            self.until(lambda: self.image.get_subscription_count() or self.compressed.get_subscription_count())
-            self.until(lambda: len(self.depth._topics.wanted()) == len(TOPICS))
         return self
 
     def __exit__(self, *exc_info):
         self._ended.set()
         self._thread.join()
-        self.depth.close()
-        for executor in (self.executor, self._depth_executor):
+        self.tested.close()
+        for executor in (self.executor, self._tested_executor):
             executor.shutdown()
-        self.depth.destroy_node()
+        self.tested.destroy_node()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
-    def _spin_depth(self):
+    def _spin_tested(self):
         while not self._ended.is_set():
-            self._depth_executor.spin_once(timeout_sec=0.05)
+            with self.hold:
+                self._tested_executor.spin_once(timeout_sec=0.05)
+            time.sleep(0)  # else it would take the lock again before anybody else
 
     def _note(self, message):
-        if message.status[0].name != self.depth.get_fully_qualified_name():
+        if message.status[0].name != self.tested.get_fully_qualified_name():
             return
         self.diagnostics_count += 1
+        self.level, self.said = message.status[0].level, message.status[0].message
         self._values = {pair.key: pair.value for pair in message.status[0].values}
         self._values["message"] = message.status[0].message
 
@@ -165,6 +156,53 @@ class Graph:
             assert time.monotonic() < deadline, f"waited in vain; diagnostics {self._values}, logs {self.logs[-3:]}"
             self.executor.spin_once(timeout_sec=0.02)
         return result
+
+    def diagnostics(self) -> dict[str, str]:
+        """The values of a message published now."""
+        before = self.diagnostics_count
+        self.tested._diagnostics.publish()
+        self.until(lambda: self.diagnostics_count > before)
+        return self._values
+
+    def call(self, kind, name: str, request):
+        client = self.node.create_client(kind, name)
+        self.until(client.service_is_ready)
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+    def set(self, name: str, value):
+        """SetParametersResult of a real call."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        future = self.setter.call_async(request)
+        self.until(future.done)
+        return future.result().results[0]
+
+
+class Graph(Tester):
+    """Within `with`: a DepthNode with these parameters, brought to active unless told otherwise, and what it says."""
+
+    def __init__(self, active: bool = True, **parameters):
+        super().__init__(DepthNode, **SMALL | parameters)
+        self.depth, self.got, self._stamp_ns = self.tested, defaultdict(list), 1_000_000_000
+        many = QoSProfile(depth=200)
+        for topic, kind in TOPICS.items():
+            self.node.create_subscription(kind, topic, self.got[topic].append, many)
+        self.image = self.node.create_publisher(Image, "camera/color/image_raw", 2)
+        self.compressed = self.node.create_publisher(CompressedImage, "camera/color/image_raw/compressed", 2)
+        self.info = self.node.create_publisher(CameraInfo, "camera/color/camera_info", 2)
+        self.sensor = self.node.create_publisher(Image, "camera/aligned_depth_to_color/image_raw", 2)
+        self.ids = self.node.create_publisher(Image, "camera/instances", 2)
+        if active:
+            self.depth.trigger_configure()
+            self.depth.trigger_activate()
+
+    def __enter__(self):
+        super().__enter__()
+        if self.depth._input and self.depth.settings.camera == "topic":
+            self.until(lambda: self.image.get_subscription_count() or self.compressed.get_subscription_count())
+            self.until(lambda: len(self.depth._topics.wanted()) == len(TOPICS))
+        return self
 
     def next_stamp(self, step_ns: int = 100_000_000) -> int:
         self._stamp_ns += step_ns
@@ -192,27 +230,6 @@ class Graph:
         found = self.until(complete)
         assert {topic: len(of_one) for topic, of_one in found.items()} == dict.fromkeys(TOPICS, 1)
         return {topic: of_one[0] for topic, of_one in found.items()}
-
-    def diagnostics(self) -> dict[str, str]:
-        """The values of a message published now."""
-        before = self.diagnostics_count
-        self.depth._diagnostics.publish()
-        self.until(lambda: self.diagnostics_count > before)
-        return self._values
-
-    def call(self, kind, name: str, request):
-        client = self.node.create_client(kind, name)
-        self.until(client.service_is_ready)
-        future = client.call_async(request)
-        self.until(future.done)
-        return future.result()
-
-    def set(self, name: str, value):
-        """SetParametersResult of a real call."""
-        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        future = self.setter.call_async(request)
-        self.until(future.done)
-        return future.result().results[0]
 
 
 def books(graph: Graph) -> tuple[int, int, dict[str, int]]:

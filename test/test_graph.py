@@ -241,6 +241,16 @@ def test_settings_reach_the_nodes_that_have_them():
         graph.nodes({"wieghts": "x"})
 
 
+def test_a_recorder_stands_beside_each_camera_and_knows_whose_topics_it_records():
+    settings = {"camera": "realsense_driver", "record_profile": "camera", "max_depth_m": 9}
+    depth, recorder = graph.nodes(settings, "robot", record=True)
+    assert recorder.title == "robot/recorder" and recorder.executable == "recorder_node"
+    assert recorder.parameters == {"camera": "realsense_driver", "record_profile": "camera"}
+    specs = graph.nodes({"camera": "webcam"}, cameras="front,left", record=True)
+    assert [spec.title for spec in specs if spec.name == "recorder"] == ["front/recorder", "left/recorder"]
+    assert "recorder" not in {spec.name for spec in graph.nodes(settings)}
+
+
 def test_cameras_have_a_node_each_and_share_the_depth_process():
     settings = {"camera": "webcam", "max_depth_m": 9}
     *opened, depth = graph.nodes(settings, "robot", files=("a.yaml",), cameras="front,left")
@@ -306,6 +316,31 @@ def test_the_graph_outlives_its_viewer(status, capsys):
     supervisor = Supervisor([Script("viewer", files=(status,)), Script("camera"), Script("depth")])
     assert supervisor.run() == 0
     assert capsys.readouterr().err == f"the viewer ended with status {status}; the others go on\n"
+
+
+class Diary(graph.NodeSpec):
+    """A process that notes its begin and its end in a folder; a camera ends when all others have begun."""
+
+    CODE = """
+import sys, time
+from pathlib import Path
+name, folder = sys.argv[1], Path(sys.argv[2])
+try:
+    (folder / f"{name} begun").touch()
+    while name != "camera" or len(list(folder.glob("* begun"))) < 3:
+        time.sleep(0.02)
+finally:
+    (folder / f"{name} ended").touch()
+"""
+
+    def command(self):
+        return [sys.executable, "-c", self.CODE, self.name, *self.files]
+
+
+def test_the_recorder_ends_when_the_others_have_said_their_last_words(tmp_path):
+    assert Supervisor([Diary(n, files=(str(tmp_path),)) for n in ("recorder", "camera", "depth")]).run() == 0
+    depth, recorder = ((tmp_path / f"{name} ended").stat().st_mtime_ns for name in ("depth", "recorder"))
+    assert depth < recorder
 
 
 def test_an_hour_of_health_forgets_old_deaths():

@@ -41,6 +41,9 @@ def test_arguments_come_from_the_settings_and_have_help(description):
         "namespace",
         "cameras",
         "remap",
+        "record",
+        "record_folder",
+        "record_profile",
         "rviz",
         "viewer",
         "params",
@@ -56,6 +59,8 @@ def test_a_file_brings_a_camera_node_a_topic_does_not(description):
     assert [node.node_executable for node in both] == ["camera_node", "depth_node", "viewer_node"]
     _, two = nodes(description, camera="webcam", cameras="front,left")
     assert [node.node_executable for node in two] == ["camera_node", "camera_node", "depth_node"]
+    _, recorded = nodes(description, camera="webcam", cameras="front,left", record="true")
+    assert [node.node_executable for node in recorded] == [*["camera_node"] * 2, *["recorder_node"] * 2, "depth_node"]
     _, driver = nodes(description, camera="realsense_driver")
     assert [node.node_executable for node in driver] == ["depth_node"]
     _, with_rviz = nodes(description, rviz="true")

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXECUTABLES = {"camera_node", "depth_node", "viewer_node", "instance-depth"}
+EXECUTABLES = {"camera_node", "depth_node", "recorder_node", "viewer_node", "instance-depth"}
 WHERE = "from instance_depth_ros.shared import shared_file; print(shared_file('launch/depth.launch.py'))"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -29,6 +31,18 @@ def resolve(weights: str) -> Path:
         names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
         raise CheckpointError(f"no weights '{weights}': neither a file nor one of the shipped ones ({names})")
     return path
+
+
+@lru_cache
+def sha256(weights: str) -> str:
+    """Of the file's bytes, to tell years later which it was; '' for random ones."""
+    if weights.startswith("random:"):
+        return ""
+    digest = hashlib.sha256()
+    with open(resolve(weights), "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def load(weights: str) -> tuple[DepthNetwork, str]:

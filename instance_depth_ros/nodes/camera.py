@@ -75,20 +75,20 @@ class CameraNode(Node):
         """Hold the first frame back until it will be seen."""
         started = time.monotonic()
         while not self._closing.is_set() and (waited_s := time.monotonic() - started) < WAIT_FOR_DEPTH_S:
-            if self._depth_listens() or (waited_s > WAIT_FOR_ANYBODY_S and self._only_others_listen()):
+            if self._will_be_seen(waited_s):
                 # This side has discovered the subscription; the other side gets a moment to discover the publisher.
                 self._closing.wait(MUTUAL_S)
                 return
             self._closing.wait(0.05)
 
-    def _depth_listens(self) -> bool:
+    def _will_be_seen(self, waited_s: float) -> bool:
+        """Depth listens, and a recorder where there is one that will; after a while, whoever does."""
         topics = (self.resolve_topic_name(name) for name in (COLOR, COLOR + "/compressed"))
-        infos = [info for topic in topics for info in self.get_subscriptions_info_by_topic(topic)]
-        return any(info.node_name == "depth" for info in infos)
-
-    def _only_others_listen(self) -> bool:
-        depth = ("depth", self.get_namespace())
-        return depth not in self.get_node_names_and_namespaces() and COLOR in self._topics.wanted()
+        listening = {info.node_name for topic in topics for info in self.get_subscriptions_info_by_topic(topic)}
+        there = {name for name, place in self.get_node_names_and_namespaces() if place == self.get_namespace()}
+        if waited_s < WAIT_FOR_ANYBODY_S:
+            return "depth" in listening and "recorder" not in there - listening
+        return "depth" in listening or ("depth" not in there and COLOR in self._topics.wanted())
 
     def _on_end(self, failed: bool) -> None:
         self.status = spin.UNUSABLE if failed else 0

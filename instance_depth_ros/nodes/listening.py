@@ -153,3 +153,8 @@ class SequenceGaps:
             self._last.clear()
         self._last[publisher] = number
         return number - last - 1 if last is not None and number > last else 0
+
+    def repeated(self, info: dict) -> bool:
+        """Whether this message came before; to be asked before missed()."""
+        number = info.get("publication_sequence_number")
+        return number is not None and number <= self._last.get(str(info.get("publisher_gid")), 0)

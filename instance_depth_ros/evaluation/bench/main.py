@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from ...provenance import provenance
-from . import data, host, network, official, roofline, sensors, soak
+from . import data, host, network, official, recorder, roofline, sensors, soak, writer
 from .timing import Job, write
 
 
@@ -27,6 +27,8 @@ def main(args: Namespace) -> int:
         *(roofline.jobs(args.settings, d, network.all_cores(args.settings)) for d in network.devices(args.settings)),
         host.jobs(args.settings, observer),
         sensors.jobs(observer),
+        writer.jobs(),
+        recorder.jobs(observer),
         data.jobs(),
     )
     rows = []

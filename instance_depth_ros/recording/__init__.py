@@ -1,0 +1,1 @@
+"""From messages to bags on the disk and back: written, mended, checked; without ROS."""
