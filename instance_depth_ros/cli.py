@@ -131,7 +131,9 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--sheet", action="store_true", help="activities.jpg: a picture of each activity")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the sequences go, each a folder")
     parser.add_argument("--preview", action="store_true", help="an MP4 of each, too: colour, depth, ids and flow")
-    parser.add_argument("--without", type=_folders, default=(), metavar="LIST", help="leave out: " + ",".join(LEFT_OUT))
+    parser.add_argument(
+        "--without", type=_some_of(*LEFT_OUT), default=(), metavar="LIST", help="leave out: " + ",".join(LEFT_OUT)
+    )
     parser.add_argument("--workers", type=_number(int, 0), default=0, metavar="N", help="processes; 0: one a core")
     parser.add_argument("--clips", type=_count, metavar="N", help="with --split: only the first so many")
     one = parser.add_argument_group("with --activity (and --seed with --sheet)")
@@ -148,12 +150,17 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--shutter", type=_number(float, 0, 1), **shutter)
 
 
-def _folders(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    for name in names:
-        if name not in LEFT_OUT:
-            raise argparse.ArgumentTypeError(f"must be some of {', '.join(LEFT_OUT)}, got '{name}'")
-    return names
+def _some_of(*allowed: str):
+    """The type of an option: some of these, with commas between them."""
+
+    def check(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        for name in names:
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(f"must be some of {', '.join(allowed)}, got '{name}'")
+        return names
+
+    return check
 
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +191,42 @@ def _quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where quality.json and .png go (default: the folder)")
     pairs = "look at so many pairs of neighbours a sequence; stamps are read of all (default: 30)"
     parser.add_argument("--pairs", type=_count, default=30, metavar="N", help=pairs)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(way="export")
+    parser.add_argument("source", metavar="BAG", help="a bag (folder or file), or a folder of bags")
+    as_ = "sequence folders, or plain pictures named by their stamps (default: sequence)"
+    parser.add_argument("--as", dest="as_", choices=("sequence", "images"), default="sequence", help=as_)
+    depth = "whose depth: the sensor's, or the network's as recorded; never one for the other (default: sensor)"
+    parser.add_argument("--depth", choices=("sensor", "estimate"), default="sensor", help=depth)
+    masks = "whose masks: the simulation's, those from elsewhere that the network was given, or its own, as recorded "
+    choices = {"choices": ("truth", "given", "estimate"), "default": ""}
+    parser.add_argument("--masks", **choices, help=masks + "(default: the first of these that there are)")
+    without = "leave out: depth,mask,truth; a frame needs all that is not left out"
+    some = _some_of("depth", "mask", "truth")
+    parser.add_argument("--without", type=some, default=(), metavar="LIST", help=without)
+    color = "what becomes of raw colour; what was recorded compressed stays as it is (default: png, which is exact)"
+    parser.add_argument("--color", choices=("png", "jpeg"), default="png", help=color)
+    _conversion(parser)
+    add_settings(parser, ("replay_color_topic", "replay_depth_topic"))
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(way="import")
+    source = "a sequence folder, a folder of those, or a folder of pictures (rgb/, depth/, mask/, camera.json)"
+    parser.add_argument("source", metavar="FOLDER", help=source)
+    as_ = "bags, or, of pictures, sequence folders (default: bag)"
+    parser.add_argument("--as", dest="as_", choices=("bag", "sequence"), default="bag", help=as_)
+    fps = "of pictures whose names tell no stamp (default: 30)"
+    parser.add_argument("--fps", type=_number(float, 0, 1000, above=True), default=30.0, metavar="HZ", help=fps)
+    _conversion(parser)
+
+
+def _conversion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", help="where they go, each under its name; those that are there are kept")
+    parser.add_argument("--activity", default="", metavar="NAME", help="what is done in it, as statistics group by")
+    parser.add_argument("--workers", type=_number(int, 0), default=0, metavar="N", help="processes; 0: one a core")
 
 
 def _bag(parser: argparse.ArgumentParser) -> None:
@@ -262,6 +305,8 @@ DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
     "split": ("datasets.partition", "whole videos for train, val and test, each activity in proportion", _split),
     "quality": ("datasets.quality", "holes, noise, misregistration, stamps and exposure of each sequence", _quality),
+    "export": ("datasets.convert", "bags to sequence folders or pictures, bit for bit", _export),
+    "import": ("datasets.convert", "sequence folders or pictures to bags, bit for bit", _import),
     "verify": ("recording.verify", "check each chunk and index of a bag; a line for each fault, and exit 1", _bag),
     "repair": ("recording.repair", "make a bag whole that was never closed, or is damaged", _bag),
 }

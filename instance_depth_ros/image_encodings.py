@@ -37,11 +37,24 @@ DEPTH_ENCODINGS = ("16UC1", "32FC1")
 DISTORTION_MODELS = {"": "plumb_bob", "fisheye": "equidistant"}
 # compressed_depth_image_transport puts its ConfigHeader before the PNG: an int32 and two float32, unused for 16UC1.
 COMPRESSED_DEPTH_HEADER = bytes(12)
+JPEG_QUALITY = 95
+# Of PNG's filters "none" is the fastest for flat areas, "sub" packs what varies; OpenCV before 4.11 has no choice.
+_FILTER = getattr(cv2, "IMWRITE_PNG_FILTER", None)
+PNG_FLAT = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 8] if _FILTER else [])
+PNG_VARIED = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 16] if _FILTER else [])
 
 
 def stamp_ns(message) -> int:
     """Nanoseconds of a stamped message."""
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def picture_code(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:
+    """The bytes of a picture file; its colours are in OpenCV's order."""
+    done, code = cv2.imencode(suffix, picture, options)
+    if not done:
+        raise ValueError(f"OpenCV cannot write a {picture.dtype} picture of shape {picture.shape} as {suffix}")
+    return code.tobytes()
 
 
 def array_from_image(message) -> np.ndarray:
@@ -112,17 +125,23 @@ def depth_from_compressed(message) -> np.ndarray:
 
     16UC1 are millimetres; the codes of 32FC1 are A / metres + B, with A and B in the header.
     """
-    head, png = bytes(message.data[:12]), np.frombuffer(message.data, np.uint8)[12:]
-    codes = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if png.size else None
-    if codes is None or codes.ndim != 2 or codes.dtype != np.uint16:
-        raise ValueError(f"compressed depth of {len(message.data)} bytes ('{message.format}') is no 16-bit PNG")
+    codes = codes_from_compressed(message)
     if not message.format.startswith("32FC1"):
         return depth_from_millimetres(codes)
-    a, b = struct.unpack("<2f", head[4:])
+    a, b = struct.unpack("<2f", bytes(message.data[4:12]))
     with np.errstate(divide="ignore"):
         depth_m = np.float32(a) / (codes - np.float32(b))
     depth_m[codes == 0] = np.nan
     return depth_m
+
+
+def codes_from_compressed(message) -> np.ndarray:
+    """(H, W) uint16 of what compressed_depth_image_transport writes as PNG: of 16UC1 the very pixels."""
+    png = np.frombuffer(message.data, np.uint8)[len(COMPRESSED_DEPTH_HEADER) :]
+    codes = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if png.size else None
+    if codes is None or codes.ndim != 2 or codes.dtype != np.uint16:
+        raise ValueError(f"compressed depth of {len(message.data)} bytes ('{message.format}') is no 16-bit PNG")
+    return codes
 
 
 def ids_from_image(message) -> np.ndarray:
@@ -138,3 +157,26 @@ def intrinsics_from_info(message) -> Intrinsics:
     k = [float(value) for value in message.k]
     distortion = tuple(float(value) for value in message.d)
     return Intrinsics(message.width, message.height, k[0], k[4], k[2], k[5], model, distortion)
+
+
+def matrix_from_transform(transform) -> np.ndarray:
+    """(4, 4) of a geometry_msgs/Transform."""
+    return rigid(transform.translation, transform.rotation)
+
+
+def rigid(position, rotation) -> np.ndarray:
+    """(4, 4) of x, y, z and of a quaternion x, y, z, w, as messages have them."""
+    vector = np.array([rotation.x, rotation.y, rotation.z])
+    length = np.linalg.norm(vector)
+    angle = 2 * np.arctan2(length, rotation.w)
+    matrix = np.eye(4)
+    matrix[:3, :3] = cv2.Rodrigues(vector * (angle / max(length, 1e-12)))[0]
+    matrix[:3, 3] = position.x, position.y, position.z
+    return matrix
+
+
+def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
+    """x, y, z, w of (3, 3)."""
+    vector = cv2.Rodrigues(np.asarray(rotation, np.float64))[0].ravel()
+    half_angle = np.linalg.norm(vector) / 2
+    return *(vector * (np.sinc(half_angle / np.pi) / 2)).tolist(), float(np.cos(half_angle))

@@ -72,3 +72,27 @@ def write(path: Path, rows, storage: str = "mcap", damaged=()) -> Path:
             data = bytes(STORE.serialize_cdr(message, kind))
             writer.write(connections[topic], received_ns, data[:40] if place in damaged else data)
     return path
+
+
+def cloud(table: np.ndarray, stamp_ns: int, frame: str = FRAME):
+    """A PointCloud2 of an array of table.ROW; nobody here reads its fields."""
+    data = table.view(np.uint8)
+    size = 1, len(table), [], False, table.itemsize, data.size, data, False
+    return STORE.types["sensor_msgs/msg/PointCloud2"](header(stamp_ns, frame), *size)
+
+
+def transforms(stamp_ns: int, *links: tuple[str, str, np.ndarray]):
+    """A TFMessage of (parent, child, (4, 4) parent_from_child without a turn)."""
+    types, rows = STORE.types, []
+    for parent, child, pose in links:
+        place = types["geometry_msgs/msg/Vector3"](*map(float, pose[:3, 3]))
+        moved = types["geometry_msgs/msg/Transform"](place, types["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0))
+        rows.append(types["geometry_msgs/msg/TransformStamped"](header(stamp_ns, parent), child, moved))
+    return types["tf2_msgs/msg/TFMessage"](rows)
+
+
+def shifted(x: float) -> np.ndarray:
+    """(4, 4) to the right by x metres."""
+    pose = np.eye(4)
+    pose[0, 3] = x
+    return pose

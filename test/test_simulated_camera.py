@@ -8,6 +8,7 @@ import pytest
 from instance_depth_ros import config
 from instance_depth_ros.cameras import open_camera
 from instance_depth_ros.cameras.base import CameraError
+from instance_depth_ros.table import ROW
 
 try:
     from instance_depth_ros.simulation.actors.script import LOOP_S
@@ -57,14 +58,14 @@ def test_a_camera_node_publishes_the_truth_of_each_picture():
     from rclpy.parameter import Parameter
     from rclpy.qos import QoSProfile
     from ros_graph import own_domain
-    from sensor_msgs.msg import Image
+    from sensor_msgs.msg import Image, PointCloud2
 
     from instance_depth_ros.nodes.camera import CameraNode
     from instance_depth_ros.nodes.messages import array_from_image
     from instance_depth_ros.nodes.pairing import stamp_ns
-    from instance_depth_ros.nodes.topics import COLOR, TRUE_DEPTH, TRUE_IDS, TRUE_POSE
+    from instance_depth_ros.nodes.topics import COLOR, TRUE_DEPTH, TRUE_IDS, TRUE_POSE, TRUE_TABLE
 
-    asked = {COLOR: Image, TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_POSE: PoseStamped}
+    asked = {COLOR: Image, TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_TABLE: PointCloud2, TRUE_POSE: PoseStamped}
     own_domain()
     context, got = Context(), {topic: {} for topic in asked}
     rclpy.init(context=context)
@@ -90,7 +91,7 @@ def test_a_camera_node_publishes_the_truth_of_each_picture():
     stamps = sorted(got[COLOR])[:3]
     assert len(stamps) == 3 and all(sorted(of_one)[:3] == stamps for of_one in got.values())
     scene = Scene("room", 5, "test", 160, 120, window_s=LOOP_S)
-    moments = [scene.render(number / 2, truth=True) for number in range(3)]
+    moments, classes = [scene.render(number / 2, truth=True) for number in range(3)], scene.classes
     scene.close()
     for stamp, moment in zip(stamps, moments, strict=True):
         color, depth_m, ids = (array_from_image(got[topic][stamp]) for topic in (COLOR, TRUE_DEPTH, TRUE_IDS))
@@ -98,6 +99,11 @@ def test_a_camera_node_publishes_the_truth_of_each_picture():
         np.testing.assert_allclose(depth_m, moment.depth_m, atol=1e-3)
         np.testing.assert_array_equal(ids, moment.ids)
         assert ids.any()
+        rows = np.frombuffer(got[TRUE_TABLE][stamp].data, ROW)
+        assert rows["pixel"].tolist() == np.unique(ids[ids > 0]).tolist()
+        for row in rows:
+            assert row["class_id"] == classes[row["id"] - 1]
+            np.testing.assert_allclose(row["depth_m"], np.nanmean(depth_m[ids == row["pixel"]]), rtol=1e-4)
         message = got[TRUE_POSE][stamp]
         place, turn = message.pose.position, message.pose.orientation
         vector, axes = np.array([turn.x, turn.y, turn.z]), np.eye(3)

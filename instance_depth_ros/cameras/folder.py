@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ..picture_files import SUFFIXES, pictures_in
 from .base import CameraError
 from .source import Recording
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = 30.0
 
 
@@ -23,7 +22,7 @@ class FolderCamera(Recording):
         folder = Path(self.settings.camera_path).expanduser()
         if not folder.is_dir():
             raise CameraError(f"there is no folder {folder}; camera_path names the folder of pictures")
-        paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES), key=_natural)
+        paths = pictures_in(folder)
         if not paths:
             raise CameraError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))})")
         for path in paths:
@@ -32,8 +31,3 @@ class FolderCamera(Recording):
                 self.skipped += 1
                 continue
             yield cv2.cvtColor(color, cv2.COLOR_BGR2RGB), 1 / (self.settings.fps or DEFAULT_FPS)
-
-
-def _natural(path: Path) -> list:
-    """Numbers in a name count as numbers."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"([0-9]+)", path.name)]

@@ -10,24 +10,22 @@ from pathlib import Path
 
 from ..datasets.sequence import Sequence
 from ..frame import Frame
-from ..image_encodings import (
-    color_from_compressed,
-    color_from_image,
-    depth_from_compressed,
-    depth_from_image,
-    intrinsics_from_info,
-    stamp_ns,
-)
+from ..image_encodings import intrinsics_from_info, stamp_ns
 from ..pairing import Pairer
-from .bag import COMPRESSED, Bag
-from .bag_topics import choose_color, choose_depth, info_topic, kinds_of, unregistered
+from ..recording.bag import Bag, BagError
+from ..recording.bag_topics import (
+    SLOP_NS,
+    WAITING,
+    choose_color,
+    choose_depth,
+    info_topic,
+    kinds_of,
+    pixels_of,
+    why_unregistered,
+)
 from .base import CameraError
 from .source import StampedRecording
 
-# A picture and its depth are of one moment when their stamps are so near; half a frame at 30 Hz is more.
-SLOP_NS = 15_000_000
-# Of each of both, so many wait for the other at most.
-WAITING = 30
 log = logging.getLogger(__name__)
 
 
@@ -75,31 +73,37 @@ class ReplayCamera(StampedRecording):
         )
 
     def _of_bag(self, path: Path) -> Iterator[Frame]:
-        with closing(Bag(path)) as bag:
-            color, depth = self._choose(bag)
-            last_info = bag.first(info) if (info := info_topic(bag, color)) else None
-            moments = deque()
-            pairer = Pairer(2, lambda *pair: moments.append(pair), SLOP_NS, WAITING, self._on_unpaired)
-            for topic, message in bag.messages({color, depth, info} - {None}):
-                if message is None:
-                    self.skipped += topic == color
-                elif topic == info:
-                    last_info = message
-                elif depth is None:
-                    moments.append((message,))
-                else:
-                    pairer.add(int(topic == depth), stamp_ns(message), message)
-                while moments:
-                    if frame := self._kept(self._frame_of_messages, last_info, *moments.popleft()):
-                        yield frame
-            pairer.flush()
+        try:
+            with closing(Bag(path)) as bag:
+                yield from self._of_opened(bag)
+        except BagError as error:
+            raise CameraError(str(error)) from error
+
+    def _of_opened(self, bag: Bag) -> Iterator[Frame]:
+        color, depth = self._choose(bag)
+        last_info = bag.first(info) if (info := info_topic(bag, color)) else None
+        moments = deque()
+        pairer = Pairer(2, lambda *pair: moments.append(pair), SLOP_NS, WAITING, self._on_unpaired)
+        for topic, message in bag.messages({color, depth, info} - {None}):
+            if message is None:
+                self.skipped += topic == color
+            elif topic == info:
+                last_info = message
+            elif depth is None:
+                moments.append((message,))
+            else:
+                pairer.add(int(topic == depth), stamp_ns(message), message)
+            while moments:
+                if frame := self._kept(self._frame_of_messages, last_info, *moments.popleft()):
+                    yield frame
+        pairer.flush()
 
     def _choose(self, bag: Bag) -> tuple[str, str | None]:
         """The topics of colour and of depth, None where there is none or it is refused."""
         wanted, kinds = self.settings.replay_depth_topic, kinds_of(bag)
         color = choose_color(bag, kinds, self.settings.replay_color_topic)
         depth = choose_depth(bag, kinds, wanted)
-        why = self._why_unregistered(bag, color, depth) if depth else ""
+        why = why_unregistered(bag, color, depth) if depth else ""
         if why and wanted:
             raise CameraError(f"{depth} in {bag.path} is not registered to {color}: {why}")
         self._told = {
@@ -110,17 +114,8 @@ class ReplayCamera(StampedRecording):
             log.warning("%s is left out, as it is not registered to %s: %s", depth, color, why)
         return color, None if why else depth
 
-    def _why_unregistered(self, bag: Bag, color: str, depth: str) -> str:
-        images = [bag.first(topic) for topic in (color, depth)]
-        infos = [bag.first(topic) if topic else None for topic in (info_topic(bag, color), info_topic(bag, depth))]
-        try:
-            sizes = [self._pixels(image, number == 1).shape[:2] for number, image in enumerate(images)]
-        except ValueError as error:
-            return str(error)
-        return unregistered(images, infos, sizes)
-
     def _frame_of_messages(self, info, color, depth=None) -> Frame:
-        pixels = self._pixels(color, False)
+        pixels = pixels_of(color)
         # A driver without a calibration sends zeros.
         lens = intrinsics_from_info(info) if info is not None and info.k[0] > 0 else self._lens_of(pixels)
         return Frame(
@@ -128,13 +123,8 @@ class ReplayCamera(StampedRecording):
             stamp_ns=stamp_ns(color),
             frame_id=color.header.frame_id or self.settings.camera_frame,
             intrinsics=lens,
-            depth_m=None if depth is None else self._pixels(depth, True),
+            depth_m=None if depth is None else pixels_of(depth, depth=True),
         )
-
-    def _pixels(self, message, depth: bool):
-        if message.__msgtype__ == COMPRESSED:
-            return depth_from_compressed(message) if depth else color_from_compressed(message)
-        return depth_from_image(message) if depth else color_from_image(message)
 
     def _kept(self, make, *of) -> Frame | None:
         """The frame that make makes; None, counted, where it is damaged."""

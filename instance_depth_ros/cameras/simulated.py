@@ -10,6 +10,7 @@ from itertools import count
 import numpy as np
 
 from ..frame import Frame
+from ..table import ROW
 from .base import CameraError
 from .source import Recording
 
@@ -21,12 +22,13 @@ VIEWS = 16
 class Truth:
     """Of the frame read last. The ids cost another pass, which is drawn when they are asked for.
 
-    depth_m: (H, W) float32 metres, NaN for sky. world_from_camera: (4, 4), OpenCV axes. Ask in the thread that reads
-    the camera, before it is closed. asked: somebody did, and will for the next frame.
+    depth_m: (H, W) float32 metres, NaN for sky. world_from_camera: (4, 4), OpenCV axes. classes: (K,) of ids 1 to K.
+    Ask in the thread that reads the camera, before it is closed. asked: somebody did, and will for the next frame.
     """
 
     depth_m: np.ndarray
     world_from_camera: np.ndarray
+    classes: np.ndarray
     draw_ids: Callable[[], np.ndarray]
     asked: bool = field(default=False, init=False)
 
@@ -35,6 +37,26 @@ class Truth:
         """(H, W) uint16, 0 background, one lasting id an instance."""
         self.asked = True
         return self.draw_ids()
+
+    @property
+    def table(self) -> np.ndarray:
+        """(N,) of table.ROW: id, class and mean depth of who is seen; the rest is not known, NaN."""
+        known, most = np.isfinite(self.depth_m), len(self.classes) + 1
+        areas, depths, counts = (
+            np.bincount(ids, weights, most)
+            for ids, weights in (
+                (self.ids.ravel(), None),
+                (self.ids[known], self.depth_m[known]),
+                (self.ids[known], None),
+            )
+        )
+        seen = np.flatnonzero(areas[1:]) + 1
+        rows = np.array([(*[np.nan] * 6, 0, 0, 0, *[np.nan] * 4, 0, np.nan)] * len(seen), ROW)
+        rows["id"] = rows["pixel"] = seen
+        rows["class_id"], rows["score"] = self.classes[seen - 1], 1.0
+        with np.errstate(invalid="ignore"):
+            rows["depth_m"] = (depths / counts)[seen]
+        return rows
 
 
 class SimulatedCamera(Recording):
@@ -86,7 +108,7 @@ class SimulatedCamera(Recording):
         """The moment, and self.truth of it; ids are drawn at once where those of the moment before were asked for."""
         moment = scene.render(time_s, truth=self.truth is not None and self.truth.asked)
         draw = (lambda: scene.render(time_s, truth=True).ids) if moment.ids is None else (lambda: moment.ids)
-        self.truth = Truth(moment.depth_m, moment.world_from_camera, draw)
+        self.truth = Truth(moment.depth_m, moment.world_from_camera, scene.classes, draw)
         return moment
 
     def _frame(self, color: np.ndarray, stamp_ns: int) -> Frame:

@@ -22,7 +22,7 @@ import numpy as np
 from ..geometry import Intrinsics
 from .film import Film, films
 from .partition import open_part
-from .sequence import Sequence
+from .sequence import open_sequence
 from .splits import endless_clips, split_clips
 
 LIVE = "live:"
@@ -32,7 +32,7 @@ _POLL_S = 0.5
 
 
 class Footage(Protocol):
-    """What Sequence and Film have in common."""
+    """What Sequence, Film and BagSequence have in common."""
 
     about: dict
     intrinsics: Intrinsics
@@ -63,7 +63,7 @@ def open_split(name: str, folder: str | Path | None = None, most: int | None = N
             f"{folder} lacks {len(missing)} of the {len(clips)} clips of {name}, such as {missing[0]}: "
             f"instance-depth simulate --split {name} --out {folder}"
         )
-    return [Sequence(Path(folder) / clip.name) for clip in clips]
+    return [open_sequence(Path(folder) / clip.name) for clip in clips]
 
 
 def take(footage: Footage, frames: Iterable[int], layers: Iterable[str]) -> dict:

@@ -7,33 +7,21 @@ opened for another of its views; opening all would take hours. Of others it is s
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
-from .clips import beginning_workers
+from ..progress import Progress
 from .film import Film, films, tool_version
 from .layers import LAYERS
 from .preview import contact_sheet, preview
-from .progress import Progress
 from .sequence import Sequence, SequenceWriter
 from .splits import Clip, split_clips
+from .workers import Stopped, count, fail, failing_into, work
 
 # What one clip is drawn from where nothing else is said.
 ONE = {"seed": 0, "frames": 60, "fps": 10.0, "width": 640, "height": 480, "sensor": "auto", "shutter_s": 0.0}
-_LOOK_S = 0.2
-
-_frames_done = _stop = _parent = None  # of a worker
-
-
-class Stopped(Exception):
-    """The user asked for an end."""
 
 
 def main(args: Namespace) -> int:
@@ -83,7 +71,8 @@ def write(
     scenes = [views for views in scenes if not missing.isdisjoint(views)]
     failed: dict[str, str] = {}
     try:
-        for done, failures in _work(scenes, out, layers, workers or len(os.sched_getaffinity(0)), movies):
+        jobs = [(views, out, layers, movies) for views in scenes]
+        for done, _, failures in work(_write_scene, jobs, workers):
             failed |= failures
             progress.at(progress.there + done, f"{len(failed)} failed" if failed else "")
     except KeyboardInterrupt:
@@ -130,42 +119,16 @@ def _movie(clip: Clip, out: Path) -> Path:
     return out / f"{clip.name}.mp4"
 
 
-def _work(scenes: list[list[Clip]], out, layers, workers: int, movies: bool) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every moment: how many frames are done, and what has failed since."""
-    with beginning_workers() as context:
-        frames_done, stop = context.Value("q", 0), context.Event()
-        begin = (frames_done, stop, os.getpid())
-        pool = ProcessPoolExecutor(min(workers, len(scenes)) or 1, context, _begin, begin)
-        left = {pool.submit(_write_scene, views, out, layers, movies) for views in scenes}
-    try:
-        while left:
-            done, left = wait(left, _LOOK_S, FIRST_COMPLETED)
-            yield frames_done.value, {k: v for future in done for k, v in future.result().items()}
-    except BrokenProcessPool:
-        raise RuntimeError(
-            "a worker process died, perhaps for lack of memory: the same command goes on, try fewer --workers"
-        ) from None
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(frames_done, stop, parent: int) -> None:
-    """In a worker, before all else."""
-    global _frames_done, _stop, _parent
-    _frames_done, _stop, _parent = frames_done, stop, parent
-
-
 def _write_scene(clips: list[Clip], out: Path, layers: tuple[str, ...], movies: bool) -> dict[str, str]:
     """Write those clips of one scene that are missing, in a worker; the reason why, by name, of those that failed."""
     failed = {}
     missing = {clip for clip in clips if not (out / clip.name).exists()}
     left = list(clips) if missing else []
     try:
-        _count(0)
+        count(0)
         for film in films(list(left)):
             left.remove(film.clip)
-            with _failing_into(failed, film.clip):
+            with failing_into(failed, film.clip.name):
                 if film.clip in missing:
                     _write_film(film, out, layers)
                 else:
@@ -175,31 +138,13 @@ def _write_scene(clips: list[Clip], out: Path, layers: tuple[str, ...], movies: 
     except Exception as error:
         # the scene itself: none of its views can be had
         for clip in left:
-            _fail(failed, clip, error)
+            fail(failed, clip.name, error)
     for clip in clips if movies else ():
         if clip not in missing and _movie(clip, out).exists():
             continue
-        with _failing_into(failed, clip):
+        with failing_into(failed, clip.name):
             preview(Sequence(out / clip.name), _movie(clip, out))
     return failed
-
-
-@contextmanager
-def _failing_into(failed: dict[str, str], clip: Clip):
-    try:
-        yield
-    except Stopped:
-        raise
-    except Exception as error:
-        _fail(failed, clip, error)
-
-
-def _fail(failed: dict[str, str], clip: Clip, error: Exception) -> None:
-    """Say the first reason at once: who presses Ctrl-C has seen it."""
-    if clip.name not in failed:
-        failed[clip.name] = f"{error or 'failed'} ({type(error).__name__})"
-        over = "\r\x1b[K" if sys.stderr.isatty() else ""
-        sys.stderr.write(f"{over}error: {clip.name}: {failed[clip.name]}\n")
 
 
 def _check_scene(film: Film, written: Sequence) -> None:
@@ -209,17 +154,7 @@ def _check_scene(film: Film, written: Sequence) -> None:
 
 def _write_film(film: Film, out: Path, layers: tuple[str, ...]) -> None:
     with SequenceWriter(out / film.clip.name, film.about, film.camera) as writer:
-        _count(writer.done)
+        count(writer.done)
         for index in range(writer.done, len(film)):
             writer.add(film.read(index, layers))
-            _count(1)
-
-
-def _count(frames: int) -> None:
-    """So many more are done; Stopped is raised where that is enough."""
-    with _frames_done.get_lock():
-        _frames_done.value += frames
-    if os.getppid() != _parent:
-        os._exit(1)  # nobody waits for what a worker of a killed command does
-    if _stop.is_set():
-        raise Stopped
+            count(1)

@@ -13,20 +13,18 @@ import cv2
 import numpy as np
 
 from ..geometry import codes_from_depth, depth_from_codes
+from ..image_encodings import JPEG_QUALITY, PNG_FLAT, PNG_VARIED, picture_code
 
-JPEG_QUALITY = 95
 # Flow as in KITTI: 16 bits, 1/64 pixel, with 2**15 for 0.
 FLOW_STEPS, FLOW_ZERO = 64.0, 2**15
-# Of PNG's filters "none" is the fastest for flat areas, "sub" packs what varies; OpenCV before 4.11 has no choice.
-_FILTER = getattr(cv2, "IMWRITE_PNG_FILTER", None)
-_FLAT = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 8] if _FILTER else [])
-_VARIED = [cv2.IMWRITE_PNG_COMPRESSION, 1] + ([_FILTER, 16] if _FILTER else [])
+METRE = 1.0  # depth in this unit is kept as floats
+_BEGINS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"II*\0": ".tiff", b"MM\0*": ".tiff", b"PK": ".npz"}
 _TIFF_LZW = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """path: of frame 0, without suffix; suffixes: the first is written, any is read.
+    """path: of frame 0, without suffix; suffixes: any of which is read; the bytes say which it is.
 
     encode, decode: (array, depth unit in metres) -> bytes and back; decode raises ValueError.
     """
@@ -41,33 +39,39 @@ class Layer:
         return self.path.partition("/")[0]
 
     def files(self, index: int) -> list[str]:
-        """Where frame number index may lie, relative to the sequence; the first is where it is written."""
+        """Where frame number index may lie, relative to the sequence."""
         return [self.path.format(index) + suffix for suffix in self.suffixes]
 
+    def file(self, index: int, code: bytes) -> str:
+        """Where frame number index belongs, relative to the sequence; ValueError for bytes that are no such picture."""
+        if (suffix := suffix_of(code)) not in self.suffixes:
+            raise ValueError(f"{self.folder}/ holds {' or '.join(self.suffixes)}, got '{suffix or bytes(code[:8])}'")
+        return self.path.format(index) + suffix
 
-def _encode(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:
-    done, code = cv2.imencode(suffix, picture, options)
-    if not done:
-        raise ValueError(f"OpenCV cannot write a {picture.dtype} picture of shape {picture.shape} as {suffix}")
-    return code.tobytes()
+
+def suffix_of(code: bytes) -> str:
+    """Of the file that begins with these bytes, '' where it is none of those that LAYERS holds."""
+    return next((suffix for begin, suffix in _BEGINS.items() if bytes(code[: len(begin)]) == begin), "")
 
 
-def _decode(code: bytes, dtype: type, channels: int) -> np.ndarray:
+def _decode(code: bytes, dtype: type, *channels: int) -> np.ndarray:
     picture = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED) if code else None
     if picture is None:
         raise ValueError("is no picture, or only the beginning of one")
     found = 1 if picture.ndim == 2 else picture.shape[2]
-    if picture.dtype != dtype or found != channels:
-        raise ValueError(f"should have {channels} x {np.dtype(dtype)} a pixel, has {found} x {picture.dtype}")
+    if picture.dtype != dtype or found not in channels:
+        raise ValueError(f"should have {channels[0]} x {np.dtype(dtype)} a pixel, has {found} x {picture.dtype}")
     return picture
 
 
 def _color_code(color: np.ndarray, _) -> bytes:
-    return _encode(".jpg", cv2.cvtColor(color, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return picture_code(".jpg", cv2.cvtColor(color, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def _color(code: bytes, _) -> np.ndarray:
-    return cv2.cvtColor(_decode(code, np.uint8, 3), cv2.COLOR_BGR2RGB)
+    """Grey ones, too, as cameras compress them."""
+    picture = _decode(code, np.uint8, 3, 1)
+    return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
 def flow_code(flow: np.ndarray) -> bytes:
@@ -78,7 +82,7 @@ def flow_code(flow: np.ndarray) -> bytes:
     # OpenCV's order is B, G, R
     picture = np.empty((*known.shape, 3), np.uint16)
     picture[..., 0], picture[..., 1], picture[..., 2] = known, steps[..., 1], steps[..., 0]
-    return _encode(".png", picture, _VARIED)
+    return picture_code(".png", picture, PNG_VARIED)
 
 
 def flow(code: bytes) -> np.ndarray:
@@ -115,30 +119,44 @@ def amodal(code: bytes) -> dict[int, np.ndarray]:
     return masks
 
 
+def _depth_code(depth_m: np.ndarray, unit_m: float) -> bytes:
+    if unit_m == METRE:
+        return _floats_code(depth_m)
+    return picture_code(".png", codes_from_depth(depth_m, unit_m), PNG_VARIED)
+
+
+def _depth(code: bytes, unit_m: float) -> np.ndarray:
+    return _decode(code, np.float32, 1) if unit_m == METRE else depth_from_codes(_decode(code, np.uint16, 1), unit_m)
+
+
+def _floats_code(depth_m: np.ndarray, _=METRE) -> bytes:
+    return picture_code(".tiff", depth_m.astype(np.float32, copy=False), _TIFF_LZW)
+
+
 LAYERS = {
     "color": Layer("rgb/{:06d}", (".jpg", ".png"), _color_code, _color),
     "depth_m": Layer(
         "depth/{:06d}",
-        (".png",),
-        lambda depth_m, unit_m: _encode(".png", codes_from_depth(depth_m, unit_m), _VARIED),
-        lambda code, unit_m: depth_from_codes(_decode(code, np.uint16, 1), unit_m),
+        (".png", ".tiff"),
+        _depth_code,
+        _depth,
     ),
     "ids": Layer(
         "mask/{:06d}",
         (".png",),
-        lambda ids, _: _encode(".png", ids.astype(np.uint16, copy=False), _FLAT),
+        lambda ids, _: picture_code(".png", ids.astype(np.uint16, copy=False), PNG_FLAT),
         lambda code, _: _decode(code, np.uint16, 1),
     ),
     "ground": Layer(
         "ground/{:06d}",
         (".png",),
-        lambda mask, _: _encode(".png", mask.astype(np.uint8) * 255, _FLAT),
+        lambda mask, _: picture_code(".png", mask.astype(np.uint8) * 255, PNG_FLAT),
         lambda code, _: _decode(code, np.uint8, 1) > 0,
     ),
     "truth_m": Layer(
         "truth/{:06d}",
         (".tiff",),
-        lambda depth_m, _: _encode(".tiff", depth_m.astype(np.float32, copy=False), _TIFF_LZW),
+        _floats_code,
         lambda code, _: _decode(code, np.float32, 1),
     ),
     "amodal": Layer("amodal/{:06d}", (".npz",), lambda masks, _: amodal_code(masks), lambda code, _: amodal(code)),

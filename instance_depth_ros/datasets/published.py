@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .clips import Footage
@@ -9,27 +10,33 @@ from .partition import open_part
 from .published_clip import Protocol, there
 from .published_stills import kitti, nyu
 from .published_videos import bonn, scannet, sintel
-from .sequence import Sequence
 
 # Garg's crop of KITTI, in shares of the picture, and Eigen's of NYU, in pixels.
 GARG, EIGEN_NYU = (0.40810811, 0.99189189, 0.03594771, 0.96405229), (45, 471, 41, 601)
 
 
-class Judged(Sequence):
-    """A sequence whose depth and truth are what a protocol judges."""
+class Judged:
+    """A sequence whose depth and truth are what a protocol judges; the rest is as it was."""
 
-    def __init__(self, folder: str | Path, protocol: Protocol):
-        super().__init__(folder)
-        self._protocol = protocol
+    def __init__(self, sequence: Footage, protocol: Protocol):
+        self._sequence, self._protocol = sequence, protocol
 
-    def _layer(self, name: str, index: int):
-        array = super()._layer(name, index)
-        return self._protocol.judged(array) if name in ("depth_m", "truth_m") else array
+    def __getattr__(self, name: str):
+        if name.startswith("_"):  # asked for while it is copied, before there is a sequence
+            raise AttributeError(name)
+        return getattr(self._sequence, name)
+
+    def __len__(self) -> int:
+        return len(self._sequence)
+
+    def read(self, index: int, layers: Iterable[str]) -> dict:
+        frame = self._sequence.read(index, layers)
+        return frame | {name: self._protocol.judged(frame[name]) for name in ("depth_m", "truth_m") if name in frame}
 
 
 def gid(folder: Path, protocol: Protocol) -> list[Judged]:
     """Our own sequence folders (docs/dataset.md), to the 10 m where GID ends; of a split one, its test part."""
-    return [Judged(sequence.folder, protocol) for sequence in open_part(folder, "test")]
+    return [Judged(sequence, protocol) for sequence in open_part(folder, "test")]
 
 
 # The protocol, and what gives the clips of (folder, protocol).

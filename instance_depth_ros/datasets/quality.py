@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..progress import Progress
 from ..provenance import provenance
 from . import charts, measures
 from .clips import Footage
-from .progress import Progress
 from .sequence import open_folder
 from .statistics import DEPTH_NAMES, DEPTHS_M
 

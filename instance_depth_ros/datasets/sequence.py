@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,9 @@ import numpy as np
 
 from ..config import CLASSES
 from ..geometry import Intrinsics
+from ..recording.bag import is_bag
 from .layers import DERIVED, LAYERS
+from .part import Part
 
 USUAL = ("color", "depth_m", "ids")
 MILLIMETRE = 0.001
@@ -35,7 +36,7 @@ class Sequence:
             )
         self.about, self.camera = _json(self.folder / "sequence.json"), _json(self.folder / "camera.json")
         try:
-            self.intrinsics, self.depth_unit_m = _intrinsics(self.camera), float(self.camera["depth_unit_m"])
+            self.intrinsics, self.depth_unit_m = intrinsics_from_json(self.camera), float(self.camera["depth_unit_m"])
             self._length = int(self.about["frames"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -86,6 +87,11 @@ class Sequence:
             row["world_from_camera"] = np.array(row["world_from_camera"], np.float64)
         return row
 
+    def coded(self, index: int, layers: Iterable[str]) -> dict:
+        """read(), but of the layers the bytes of their files, as SequenceWriter.add() takes them, too."""
+        names = (name for name in layers if name in LAYERS and not _over_an_end(name, index, len(self)))
+        return self.frame(index) | {name: self._code(name, index)[1] for name in names}
+
     def check(self, layers: Iterable[str]) -> None:
         """Raise an error where frames.jsonl lacks lines, or a file of these layers is missing or empty; opens none."""
         self.frame(len(self) - 1)
@@ -111,22 +117,25 @@ class Sequence:
     def _layer(self, name: str, index: int):
         if name not in self.layers:
             raise ValueError(f"{self.folder} has no layer '{name}'; it has {', '.join(self.layers)}")
-        layer, intrinsics = LAYERS[name], self.intrinsics
-        for path in (self.folder / file for file in layer.files(index)):
-            if path.is_file():
-                try:
-                    array = layer.decode(path.read_bytes(), self.depth_unit_m)
-                except Exception as error:  # a damaged archive raises one of many kinds
-                    raise ValueError(f"{path}: {error}; {FAULT}") from error
-                if name != "amodal" and array.shape[:2] != (intrinsics.height, intrinsics.width):
-                    size = f"{array.shape[1]}x{array.shape[0]}"
-                    raise ValueError(
-                        f"{path} is {size}, camera.json says {intrinsics.width}x{intrinsics.height}; {FAULT}"
-                    )
-                return array
+        intrinsics = self.intrinsics
         if _over_an_end(name, index, len(self)):
             return np.full((intrinsics.height, intrinsics.width, 2), np.nan, np.float32)
-        raise FileNotFoundError(f"{self.folder / layer.files(index)[0]} is missing; {FAULT}")
+        path, code = self._code(name, index)
+        try:
+            array = LAYERS[name].decode(code, self.depth_unit_m)
+        except Exception as error:  # a damaged archive raises one of many kinds
+            raise ValueError(f"{path}: {error}; {FAULT}") from error
+        if name != "amodal" and array.shape[:2] != (intrinsics.height, intrinsics.width):
+            size = f"{array.shape[1]}x{array.shape[0]}"
+            raise ValueError(f"{path} is {size}, camera.json says {intrinsics.width}x{intrinsics.height}; {FAULT}")
+        return array
+
+    def _code(self, name: str, index: int) -> tuple[Path, bytes]:
+        paths = [self.folder / file for file in LAYERS[name].files(index)]
+        for path in paths:
+            if path.is_file():
+                return path, path.read_bytes()
+        raise FileNotFoundError(f"{paths[0]} is missing; {FAULT}")
 
     def close(self) -> None:
         """Nothing is held open; here so that films, which hold a renderer, can take this one's place."""
@@ -145,20 +154,36 @@ def derived(name: str, ids: np.ndarray, instances: list[dict]) -> np.ndarray:
     return table[ids] if name == "classes" else table[ids] == 0
 
 
+def is_sequence(path: Path) -> bool:
+    """Whether it is the folder of a sequence; it is not opened."""
+    return (path / "sequence.json").is_file()
+
+
 def open_folder(folder: str | Path) -> list[Sequence]:
-    """The finished sequences in a folder, by name; what is added later is not seen."""
-    if (Path(folder) / "sequence.json").is_file():
-        raise ValueError(f"{folder} is a sequence itself: name the folder that holds it")
-    found = sorted(path.parent for path in Path(folder).glob("[!.]*/sequence.json"))
+    """The finished sequences and the bags in a folder, by name; what is added later is not seen."""
+    folder = Path(folder)
+    for kind, of_kind in (("sequence", is_sequence), ("bag", is_bag)):
+        if of_kind(folder):
+            raise ValueError(f"{folder} is a {kind} itself: name the folder that holds it")
+    found = sorted(path for path in folder.glob("[!.]*") if is_sequence(path) or is_bag(path))
     if not found:
-        lack = "no sequences in" if Path(folder).is_dir() else "there is no folder"
+        lack = "no sequences in" if folder.is_dir() else "there is no folder"
         raise FileNotFoundError(
             f"{lack} {folder}: write some: instance-depth simulate --split sim-train --out {folder}"
         )
-    return [Sequence(path) for path in found]
+    return [open_sequence(path) for path in found]
 
 
-class SequenceWriter:
+def open_sequence(path: Path) -> Sequence:
+    """A sequence folder, or a bag, which reads as one."""
+    if not is_bag(path):
+        return Sequence(path)
+    from .bag_sequence import BagSequence  # needs this module, and what not everybody has
+
+    return BagSequence(path)
+
+
+class SequenceWriter(Part):
     """Writes a sequence into .NAME.part beside its place, and moves it there when its frames are complete.
 
     about: for sequence.json; needs name and frames. camera: camera_json(). A part that an earlier writer left with the
@@ -167,74 +192,50 @@ class SequenceWriter:
     """
 
     def __init__(self, folder: str | Path, about: dict, camera: dict):
-        self.folder = Path(folder)
-        self._check_absent()
-        self._part = self.folder.with_name(f".{self.folder.name}.part")
+        super().__init__(Path(folder), "frames.jsonl")
         self._about, self._unit_m = about, camera["depth_unit_m"]
-        self._part.mkdir(parents=True, exist_ok=True)
-        self._rows = open(self._part / "frames.jsonl", "ab")  # who holds its lock writes
-        try:
-            fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._check_absent()  # another may have finished it since
-        except OSError as error:
-            self._rows.close()
-            if isinstance(error, BlockingIOError):
-                raise BlockingIOError(f"{self.folder}: another command is writing it") from None
-            raise
         self.done = self._resumed({"sequence.json": about, "camera.json": camera})
-
-    def _check_absent(self) -> None:
-        if self.folder.exists():
-            raise FileExistsError(f"{self.folder} is there already; remove it or choose another place")
 
     def _resumed(self, heads: dict[str, dict]) -> int:
         """Frames that are there already; without any, the part begins anew."""
         rows = []
         try:
-            if all(json.loads((self._part / name).read_text()) == _plain(head) for name, head in heads.items()):
+            if all(json.loads((self.part / name).read_text()) == _plain(head) for name, head in heads.items()):
                 # a line is written after its frame's pictures: whole lines are whole frames
-                rows = (self._part / "frames.jsonl").read_text().split("\n")[:-1]
+                rows = (self.part / "frames.jsonl").read_text().split("\n")[:-1]
         except (OSError, ValueError):
             pass
         if not rows:
-            for path in self._part.iterdir():
+            for path in self.part.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
             for name, head in heads.items():
-                (self._part / name).write_text(json.dumps(head, indent=1) + "\n")
-        (self._part / "frames.jsonl").write_text("".join(row + "\n" for row in rows))
+                (self.part / name).write_text(json.dumps(head, indent=1) + "\n")
+        (self.part / "frames.jsonl").write_text("".join(row + "\n" for row in rows))
         return len(rows)
 
     def add(self, frame: Mapping) -> None:
-        """The next frame, as Sequence.read() gives it. Flow over the ends is not written."""
+        """The next frame, as Sequence.read() or coded() gives it. Flow over the ends is not written."""
         row = {"index": self.done} | {k: v for k, v in frame.items() if k not in LAYERS and k not in DERIVED}
         for name in LAYERS.keys() & frame.keys():
             if _over_an_end(name, self.done, self._about["frames"]):
                 continue
-            path = self._part / LAYERS[name].files(self.done)[0]
+            code = frame[name]
+            if not isinstance(code, bytes):
+                code = LAYERS[name].encode(code, self._unit_m)
+            path = self.part / LAYERS[name].file(self.done, code)
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(LAYERS[name].encode(frame[name], self._unit_m))
-        self._rows.write(json.dumps(row, default=np.ndarray.tolist).encode() + b"\n")
-        self._rows.flush()
+            path.write_bytes(code)
+        self.locked.write(json.dumps(row, default=np.ndarray.tolist).encode() + b"\n")
+        self.locked.flush()
         self.done += 1
 
     def finish(self) -> Sequence:
         """Move the complete sequence to its place."""
         if self.done != self._about["frames"]:
             raise ValueError(f"{self.folder} should have {self._about['frames']} frames, {self.done} were added")
-        self._part.rename(self.folder)
-        self._rows.close()
+        super().finish()
         return Sequence(self.folder)
-
-    def __enter__(self) -> SequenceWriter:
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            self._rows.close()
 
 
 def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, **more) -> dict:
@@ -252,10 +253,11 @@ def camera_json(intrinsics: Intrinsics, depth_unit_m: float, depth_source: str, 
     }
 
 
-def _intrinsics(camera: dict) -> Intrinsics:
+def intrinsics_from_json(camera: dict) -> Intrinsics:
+    """Of what camera.json holds; KeyError, TypeError or ValueError where that is no lens."""
     (fx, _, cx), (_, fy, cy), _ = camera["K"]
-    model, distortion = camera["distortion_model"], tuple(camera["D"])
-    lens = Intrinsics(camera["width"], camera["height"], fx, fy, cx, cy, model, distortion)
+    model, distortion, assumed = camera["distortion_model"], tuple(camera["D"]), camera.get("assumed", False)
+    lens = Intrinsics(camera["width"], camera["height"], fx, fy, cx, cy, model, distortion, assumed)
     lens.check((camera["height"], camera["width"]))
     return lens
 

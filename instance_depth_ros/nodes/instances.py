@@ -4,49 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ..config import CLASSES
 from ..drawing import id_colors, instance_label
 from ..frame import Estimate, Instance
+from ..table import ROW, instances_from_table, table_from_instances  # noqa: F401 - what is published of instances
 
 try:
     from vision_msgs.msg import Detection3D, Detection3DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 except ImportError:  # apt install ros-$ROS_DISTRO-vision-msgs brings depth/instances/objects and label_info
     Detection3DArray = LabelInfo = None
 
-# One point an instance; its place is that of its visible points.
-_PLACE, _SIZE = ("x", "y", "z"), ("size_x", "size_y", "size_z")
-_REST = ("id", "pixel", "class_id", "score", "depth_m", "sigma_m", "visible", "hidden_by", "age_s")
-_INTEGERS = {"id": "<u4", "pixel": "<u2", "class_id": "<u2", "hidden_by": "<u4"}
-ROW = np.dtype([(name, _INTEGERS.get(name, "<f4")) for name in (*_PLACE, *_SIZE, *_REST)])
 BOX_OPACITY, LETTER_M, LETTERS = 0.35, 0.25, ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-
-
-def table_from_instances(instances: tuple[Instance, ...]) -> np.ndarray:
-    """(N,) of ROW, in the order of the instances."""
-    rest = [tuple(getattr(instance, name) for name in _REST) for instance in instances]
-    rows = [(*i.center_m, *i.size_m, *more) for i, more in zip(instances, rest, strict=True)]
-    return np.array(rows, ROW)
-
-
-def instances_from_table(message: PointCloud2, ids: np.ndarray) -> tuple[Instance, ...]:
-    """What table_from_instances() was made of; boxes come from the id image (H, W) of the same moment."""
-    rows = np.frombuffer(message.data, ROW)
-    return tuple(
-        Instance(
-            **{name: row[name].item() for name in _REST},
-            box_px=tuple(cv2.boundingRect((ids == row["pixel"]).view(np.uint8))),
-            center_m=tuple(row[name].item() for name in _PLACE),
-            size_m=tuple(row[name].item() for name in _SIZE),
-        )
-        for row in rows
-    )
 
 
 def of_pixels(estimate: Estimate, name: str, dtype: type, stride: int = 1) -> np.ndarray:

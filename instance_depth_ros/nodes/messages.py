@@ -25,6 +25,7 @@ from ..image_encodings import (  # noqa: F401 - who writes messages reads them, 
     depth_from_image,
     ids_from_image,
     intrinsics_from_info,
+    quaternion,
 )
 
 ENCODINGS = {(np.dtype(np.uint8), 3): "rgb8", (np.dtype(np.float32), 1): "32FC1", (np.dtype(np.uint16), 1): "16UC1"}
@@ -122,10 +123,8 @@ def jpeg(color: np.ndarray, stamped: Header) -> CompressedImage:
 def pose(world_from_camera: np.ndarray, stamped: Header) -> PoseStamped:
     """PoseStamped of a (4, 4) rigid transform."""
     message = PoseStamped(header=stamped)
-    rotation = cv2.Rodrigues(np.asarray(world_from_camera[:3, :3], np.float64))[0].ravel()
-    half_angle = np.linalg.norm(rotation) / 2
-    x, y, z = rotation * (np.sinc(half_angle / np.pi) / 2)
-    message.pose.orientation = Quaternion(x=float(x), y=float(y), z=float(z), w=float(np.cos(half_angle)))
+    x, y, z, w = quaternion(world_from_camera[:3, :3])
+    message.pose.orientation = Quaternion(x=x, y=y, z=z, w=w)
     x, y, z = world_from_camera[:3, 3]
     message.pose.position = Point(x=float(x), y=float(y), z=float(z))
     return message

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from rclpy.duration import Duration
 from rclpy.time import Time
 
 from ..frame import Frame
 from ..geometry import floor_of
+from ..image_encodings import matrix_from_transform
 
 # A transform may arrive so much later than the image of its time.
 WAIT_NS = 50_000_000
@@ -64,15 +64,3 @@ class Poses:
     def close(self) -> None:
         """Unsubscribe."""
         self._listener.unregister()
-
-
-def matrix_from_transform(transform) -> np.ndarray:
-    """(4, 4) of a geometry_msgs/Transform."""
-    q, p = transform.rotation, transform.translation
-    vector = np.array([q.x, q.y, q.z])
-    length = np.linalg.norm(vector)
-    angle = 2 * np.arctan2(length, q.w)
-    matrix = np.eye(4)
-    matrix[:3, :3] = cv2.Rodrigues(vector * (angle / max(length, 1e-12)))[0]
-    matrix[:3, 3] = p.x, p.y, p.z
-    return matrix

@@ -8,9 +8,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 
 from ..geometry import Intrinsics
+from ..image_encodings import matrix_from_transform
 from ..registration import register
 from . import messages
-from .poses import matrix_from_transform
 
 
 class SensorDepth:

@@ -16,6 +16,7 @@ from . import instances, messages
 
 COLOR, COLOR_INFO = "camera/color/image_raw", "camera/color/camera_info"
 TRUE_DEPTH, TRUE_IDS, TRUE_POSE = "simulation/depth/image", "simulation/instances", "simulation/camera_pose"
+TRUE_TABLE = "simulation/instances/table"
 ALIGNED_DEPTH = "camera/aligned_depth_to_color/image_raw"
 GIVEN_IDS = "camera/instances"
 DEPTH, DEPTH_INFO = "depth/image", "depth/camera_info"
@@ -62,11 +63,11 @@ class CameraTopics(Topics):
         if frame.depth_m is not None:
             kinds[ALIGNED_DEPTH] = Image
         if truth is not None:
-            kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_POSE: PoseStamped}
+            kinds |= {TRUE_DEPTH: Image, TRUE_IDS: Image, TRUE_TABLE: PointCloud2, TRUE_POSE: PoseStamped}
         super().__init__(node, kinds)
 
     def publish_frame(self, frame, truth=None) -> None:
-        """Publish a Frame; truth: depth_m, ids and world_from_camera of a simulated one."""
+        """Publish a Frame; truth: depth_m, ids, table and world_from_camera of a simulated one."""
         stamped = messages.header(frame.stamp_ns, frame.frame_id)
         wanted = self.wanted()
         # The calibration goes first, so that it is there when the image is.
@@ -78,6 +79,8 @@ class CameraTopics(Topics):
             self._publish_image(TRUE_DEPTH, truth.depth_m.astype(np.float32, copy=False), stamped)
         if TRUE_IDS in wanted:
             self._publish_image(TRUE_IDS, truth.ids.astype(np.uint16, copy=False), stamped)
+        if TRUE_TABLE in wanted:
+            self.publish(TRUE_TABLE, messages.fill_cloud(self.messages[TRUE_TABLE], truth.table, stamped))
         if TRUE_POSE in wanted:
             in_world = Header(stamp=stamped.stamp, frame_id="world")
             self.publish(TRUE_POSE, messages.pose(truth.world_from_camera, in_world))

@@ -154,8 +154,8 @@ def message(record: Record) -> Message:
     return Message(*_MESSAGE.unpack_from(record.body), record.body[_MESSAGE.size :])
 
 
-def contents(chunk: records.Chunk, place: int) -> Contents:
-    """Damage where its CRC, its size or a record in it is not right; place: for the error."""
+def uncompressed(chunk: records.Chunk, place: int) -> bytes:
+    """The records in it; Damage where its CRC or its size is not right."""
     try:
         stream, _ = get_chunk_data_stream(chunk)
         data = stream.read(chunk.uncompressed_size + 1) if chunk.uncompressed_size else b""
@@ -165,6 +165,12 @@ def contents(chunk: records.Chunk, place: int) -> Contents:
         raise Damage(f"chunk at byte {place} is damaged: its CRC is not that of its {len(data)} bytes")
     if len(data) != chunk.uncompressed_size:
         raise Damage(f"chunk at byte {place} holds {len(data)} bytes instead of {chunk.uncompressed_size}")
+    return data
+
+
+def contents(chunk: records.Chunk, place: int) -> Contents:
+    """Damage where its CRC, its size or a record in it is not right; place: for the error."""
+    data = uncompressed(chunk, place)
     entries, described, at = defaultdict(list), [], 0
     while at < len(data):
         opcode, length = _HEAD.unpack_from(data, at) if at + _HEAD.size <= len(data) else (0, 0)

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
 
-from .base import CameraError
+from ..picture_files import natural
 
 INSTALL = 'pip install "instance_depth_ros[replay]"'
 SUFFIXES = (".mcap", ".db3")
+METADATA = "metadata.yaml"
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 log = logging.getLogger(__name__)
+
+
+class BagError(RuntimeError):
+    """A bag that cannot be read, or lacks what is asked for; the message names it and the way out."""
 
 
 class Bag:
     """A folder with metadata.yaml, or .mcap and .db3 files without one; to be closed.
 
-    topics: name -> message type. Nothing but an index is held in memory. CameraError names what cannot be read.
+    topics: name -> message type. Nothing but an index is held in memory. BagError names what cannot be read.
     """
 
     def __init__(self, path: Path):
-        try:
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError:
-            raise CameraError(f"bags need the package rosbags: {INSTALL}") from None
-        # Images and CameraInfo are the same in every distribution, so bags without definitions are read as well.
-        self._types = get_typestore(Stores.ROS2_HUMBLE)
+        self._types = typestore()
         self.path, self._parts = path, _open(path)
         self.topics = {topic: kind for part in self._parts for topic, kind in part.topics.items()}
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, object | None]]:
-        """(topic, message) in the order of recording; None for one that is damaged. CameraError where the bag is."""
+        """(topic, message) in the order of recording; None for one that is damaged. BagError where the bag is."""
         for part in self._parts:
             try:
                 for topic, data in part.raw(topics):
                     yield topic, self._decoded(data, part.topics[topic])
             except Exception as error:  # each storage and each compression raises its own
-                raise CameraError(f"{part.path} broke off: {_reason(error)}") from error
+                raise BagError(f"{part.path} broke off: {_reason(error)}") from error
 
     def first(self, topic: str):
         """The first message of a topic that is not damaged; None where there is none."""
@@ -54,20 +55,41 @@ class Bag:
             return None
 
 
+@lru_cache(maxsize=1)
+def typestore():
+    """What reads and writes serialised messages of the usual types, by rosbags."""
+    try:
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError:
+        raise BagError(f"bags need the package rosbags: {INSTALL}") from None
+    # Images and CameraInfo are the same in every distribution, so bags without definitions are read as well.
+    return get_typestore(Stores.ROS2_HUMBLE)
+
+
+def bag_files(path: Path) -> list[Path]:
+    """The .mcap and .db3 files of a bag in the order of recording; BagError where there is none."""
+    files = [path] if path.is_file() else [file for file in path.glob("*") if file.suffix in SUFFIXES]
+    if not files:
+        raise BagError(f"{path} is no bag: it has no file {' or '.join(SUFFIXES)}")
+    return sorted(files, key=natural)
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a folder or file looks like a bag; it is not opened."""
+    return path.suffix in SUFFIXES if path.is_file() else any(file.suffix in SUFFIXES for file in path.glob("*"))
+
+
 def _open(path: Path) -> list[_Whole | _Cut]:
     """The bag as one; else, where metadata.yaml is missing or says what is not so, each of its files by itself."""
-    files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix in SUFFIXES)
-    if not files and not (path / "metadata.yaml").is_file():
-        raise CameraError(f"{path} is no bag: it has neither metadata.yaml nor a file {' or '.join(SUFFIXES)}")
-    if path.is_file() or not (path / "metadata.yaml").is_file():
-        return [_open_file(file) for file in files]
+    if not (path / METADATA).is_file():
+        return [_open_file(file) for file in bag_files(path)]
     try:
         return [_Whole(path)]
     except Exception as error:  # of metadata, storage or compression
-        if not files:
-            raise CameraError(f"{path} cannot be read: {_reason(error)}") from error
+        if not is_bag(path):
+            raise BagError(f"{path} cannot be read: {_reason(error)}") from error
         log.warning("%s: %s; its files are read one by one", path, _reason(error))
-        return [_open_file(file) for file in files]
+        return [_open_file(file) for file in bag_files(path)]
 
 
 def _open_file(path: Path) -> _Whole | _Cut:
@@ -78,7 +100,7 @@ def _open_file(path: Path) -> _Whole | _Cut:
             log.warning("%s has no index (%s): it is read from the front, as far as it goes", path, _reason(error))
             return cut
         mend = f"; sqlite3 {path} .recover may save some of it" if path.suffix == ".db3" else ""
-        raise CameraError(f"{path} cannot be read: {_reason(error)}{mend}") from error
+        raise BagError(f"{path} cannot be read: {_reason(error)}{mend}") from error
 
 
 class _Whole:
@@ -108,7 +130,7 @@ class _Cut:
         try:
             import mcap.stream_reader  # noqa: F401 - said here, lest it look like damage
         except ImportError:
-            raise CameraError(f"{path} was cut, and needs the package mcap: {INSTALL}") from None
+            raise BagError(f"{path} was cut, and needs the package mcap: {INSTALL}") from None
         self.path, self._names = path, {}
         self.topics = {}
         for _ in self._messages():

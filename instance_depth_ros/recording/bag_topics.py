@@ -6,9 +6,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..image_encodings import DEPTH_ENCODINGS, intrinsics_from_info
-from .bag import COMPRESSED, IMAGE, Bag
-from .base import CameraError
+from ..image_encodings import (
+    DEPTH_ENCODINGS,
+    color_from_compressed,
+    color_from_image,
+    depth_from_compressed,
+    depth_from_image,
+    intrinsics_from_info,
+)
+from .bag import COMPRESSED, IMAGE, Bag, BagError
 
 # This package's and realsense2_camera's (Orbbec's are the first, too), azure_kinect_ros_driver's, and any namespace.
 COLOR_NAMES = ("camera/color/image_raw", "camera/camera/color/image_raw", "rgb/image_raw", "color/image_raw")
@@ -25,6 +31,10 @@ DEPTH_NAMES = (
 )
 GREY = ("mono8", "8UC1", "mono16")
 TRANSPORTS = ("/compressedDepth", "/compressed")
+# A picture and its depth are of one moment when their stamps are so near; half a frame at 30 Hz is more.
+SLOP_NS = 15_000_000
+# Of each of both, so many wait for the other at most.
+WAITING = 30
 
 
 def kinds_of(bag: Bag) -> dict[str, str]:
@@ -45,18 +55,18 @@ def kinds_of(bag: Bag) -> dict[str, str]:
 
 
 def choose_color(bag: Bag, kinds: dict[str, str], wanted: str) -> str:
-    """The topic wanted, or by name, or the only one in colour, or in grey; CameraError lists the candidates."""
+    """The topic wanted, or by name, or the only one in colour, or in grey; BagError lists the candidates."""
     if wanted:
         return _given("replay_color_topic", wanted, bag, kinds)
     pictures = [topic for topic, kind in kinds.items() if kind != "depth"]
     for candidates in (_named(pictures, COLOR_NAMES), _of(kinds, "color"), _of(kinds, "grey")):
         if candidates:
             return _only("replay_color_topic", "colour", candidates, bag)
-    raise CameraError(f"{bag.path} holds no colour pictures; its topics: {_listed(bag.topics) or 'none'}")
+    raise BagError(f"{bag.path} holds no colour pictures; its topics: {_listed(bag.topics) or 'none'}")
 
 
 def choose_depth(bag: Bag, kinds: dict[str, str], wanted: str) -> str | None:
-    """The topic wanted, or by name; None where there is none. CameraError lists the candidates."""
+    """The topic wanted, or by name; None where there is none. BagError lists the candidates."""
     if wanted:
         return None if wanted == "none" else _given("replay_depth_topic", wanted, bag, kinds)
     candidates = _named(_of(kinds, "depth"), DEPTH_NAMES)
@@ -69,11 +79,21 @@ def info_topic(bag: Bag, topic: str) -> str | None:
     return beside if beside in bag.topics else None
 
 
-def unregistered(images, infos, sizes: list[tuple[int, int]]) -> str:
-    """Why depth is not registered to colour, '' where it is.
+def pixels_of(message, depth: bool = False) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, or (H, W) float32 metres, of an Image or a CompressedImage; ValueError when it is none."""
+    if message.__msgtype__ == COMPRESSED:
+        return depth_from_compressed(message) if depth else color_from_compressed(message)
+    return depth_from_image(message) if depth else color_from_image(message)
 
-    Of colour and depth: the first messages, those of their camera_info (or None), and (height, width) of the pictures.
-    """
+
+def why_unregistered(bag: Bag, color: str, depth: str) -> str:
+    """Why depth is not registered to colour, '' where it is, by the first messages of both topics."""
+    images = [bag.first(topic) for topic in (color, depth)]
+    infos = [bag.first(topic) if topic else None for topic in (info_topic(bag, color), info_topic(bag, depth))]
+    try:
+        sizes = [pixels_of(image, number == 1).shape[:2] for number, image in enumerate(images)]
+    except ValueError as error:
+        return str(error)
     if sizes[0] != sizes[1]:
         (height, width), (depth_height, depth_width) = sizes
         return f"depth is {depth_width}x{depth_height} and colour {width}x{height}"
@@ -102,12 +122,12 @@ def _given(setting: str, wanted: str, bag: Bag, kinds: dict[str, str]) -> str:
     wanted = f"/{wanted.lstrip('/')}"
     if bag.topics.get(wanted) in (IMAGE, COMPRESSED) and bag.first(wanted) is not None:
         return wanted
-    raise CameraError(f"{setting} must be a topic of pictures in {bag.path}, got '{wanted}'; it has {_listed(kinds)}")
+    raise BagError(f"{setting} must be a topic of pictures in {bag.path}, got '{wanted}'; it has {_listed(kinds)}")
 
 
 def _only(setting: str, what: str, candidates: list[str], bag: Bag) -> str:
     if len(candidates) > 1:
-        raise CameraError(f"{bag.path} holds several topics of {what}: {_listed(candidates)}; choose with {setting}")
+        raise BagError(f"{bag.path} holds several topics of {what}: {_listed(candidates)}; choose with {setting}")
     return candidates[0]
 
 
