@@ -233,6 +233,20 @@ def _bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", metavar="BAG", help="a rosbag2 folder, or one of its .mcap files")
 
 
+def _annotate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a sequence, or a folder of sequences")
+    prompts = "boxes and dots that people drew, for one sequence; or a folder with a NAME.json for each"
+    parser.add_argument("--prompts", metavar="FILE", help=prompts)
+    masks = "of our network, or of Segment Anything, 1 or 2, around the same objects (default: network)"
+    parser.add_argument("--masks", choices=("network", "sam"), default="network", help=masks)
+    parser.add_argument("--sam-weights", metavar="NAME", help="a model of huggingface.co, or a folder with one")
+    parser.add_argument("--download", action="store_true", help="fetch --sam-weights where they are not here yet")
+    parser.add_argument("--redo", action="store_true", help="also sequences that have masks")
+    parser.add_argument("--rerun", metavar="FILE.rrd", help="a Rerun recording to look through")
+    network = ("weights", "engine", "precision", "device", "threads", "network_short_side", "memory")
+    add_settings(parser, (*network, "instances", "instance_threshold", "instance_weights"))
+
+
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file, such as config/train/tiny.yaml")
     parser.add_argument("--out", default="out/train", metavar="DIR", help="where checkpoints and curves go")
@@ -309,6 +323,7 @@ DATASET_ACTIONS = {
     "import": ("datasets.convert", "sequence folders or pictures to bags, bit for bit", _import),
     "verify": ("recording.verify", "check each chunk and index of a bag; a line for each fault, and exit 1", _bag),
     "repair": ("recording.repair", "make a bag whole that was never closed, or is damaged", _bag),
+    "annotate": ("datasets.annotation.main", "masks, identities and ground of recorded sequences", _annotate),
 }
 
 # verb -> the module whose main(args) does it, a line of help, its options

@@ -83,11 +83,10 @@ class State:
 class Estimator:
     """Frames in, estimates out: the same for the node, the benchmark, the evaluation and ten lines of Python.
 
-    settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one.
-    engine: one that estimators of several threads share (sharing.py); None: its own.
-    relative: the weights give disparity, no metres. info: what runs, for diagnostics. instances: whose instances there
-    are: the setting, or `none` where the weights have none of their own. said: the network's words on the last frame.
-    on_device: what is done at the picture's size is done where the network runs.
+    settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one. engine: one
+    that estimators of several threads share (sharing.py); None: its own. relative: the weights give no metres. info:
+    what runs, for diagnostics. instances: whose there are: the setting, or `none` where the weights have none. said,
+    seen: the network's words on the last frame; its instances before identities. on_device: pictures stay there.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None, engine: Engine | None = None):
@@ -102,6 +101,7 @@ class Estimator:
 
             self._segmenter = Segmenter(self.settings)
         self.said: Prediction | None = None
+        self.seen: Seen | None = None
         self._lens: tuple[tuple, torch.Tensor] | None = None
         self._assumed = False
 
@@ -169,6 +169,7 @@ class Estimator:
             full, measured, state.sensor = fusion.fuse(full, frame.depth_m, frame.stamp_ns, *how, state.sensor)
             if measured is not None and seen is not None:
                 seen = sightings.with_layers(seen, np.fmax(sampled(full, depth_m.shape), MIN_DEPTH_M))
+        self.seen = seen
         with timed(timings, "finish"):
             estimate = self._estimate(frame, intrinsics, full, confidence, measured, state)
             if seen is not None:

@@ -131,10 +131,10 @@ def agreement(
     return factor.astype(np.float32), np.where(wrong, np.maximum(sigma_m, off_m), sigma_m).astype(np.float32)
 
 
-def on_ground(ground: Ground, depth_m: np.ndarray, ray: np.ndarray) -> np.ndarray:
-    """(h, w) bool: cells whose depth is about that of the plane."""
+def on_ground(ground: Ground, depth_m: np.ndarray, ray: np.ndarray, most: float = SURE * AGREE) -> np.ndarray:
+    """(h, w) bool: cells whose depth is that of the plane, but for less than this share of it."""
     off = np.abs((ray @ ground.plane[:2].astype(np.float32) + np.float32(ground.plane[2])) * depth_m - 1)
-    return off < SURE * AGREE
+    return off < most
 
 
 def heights_m(

@@ -49,7 +49,7 @@ class Screen:
             window = "native" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else "web"
         self._rerun = rerun
         self._recording = rerun.RecordingStream("instance_depth_ros")
-        self._intrinsics, self._knows_truth = None, False
+        self._intrinsics, self._knows_truth, self._noted = None, False, False
         self._server, self.url, sinks = None, "", []
         if window != "none":
             data = f"rerun+http://127.0.0.1:{grpc_port}/proxy"
@@ -112,6 +112,12 @@ class Screen:
             for name in names:
                 if name in values:
                     self._log(f"{plot}/{name}", self._rerun.Scalars(float(values[name])))
+
+    def note(self, stamp_ns: int, text: str):
+        """A line about a moment; those before the first show() have a view of their own."""
+        self._set_time(stamp_ns)
+        self._noted = True
+        self._log("notes", self._rerun.TextLog(text))
 
     def close(self):
         """Write what is pending and end the page or window that this screen started."""
@@ -198,6 +204,8 @@ class Screen:
         )
         below = [rrb.TimeSeriesView(origin=plot, name=plot.replace("_", ", ")) for plot in CURVES]
         below.append(rrb.TextDocumentView(origin="table", name="instances, the nearest first"))
+        if self._noted:
+            below.append(rrb.TextLogView(origin="notes"))
         left, right = rrb.Vertical(space, rrb.Horizontal(*below), row_shares=[3, 1]), rrb.Vertical(*views)
         return rrb.Blueprint(rrb.Horizontal(left, right, column_shares=[2, 1]), collapse_panels=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -82,39 +83,49 @@ def class_id(label: str) -> int:
 
 def load(name: str):
     """The image processor and the model in fp32, on the CPU: what is downloaded already, else from huggingface.co."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError(f"instances: hf needs transformers ({error}): {INSTALL}") from None
-    try:
+    with explained(f"instance_weights '{name}'", name, f"an instance segmentation model ({KINDS})"):
         try:
             # without asking the network: a robot starts where there is none
-            return _read(transformers, name, local_files_only=True)
+            return _read(name, local_files_only=True)
         except OSError:
-            return _read(transformers, name)
+            return _read(name)
+
+
+@contextmanager
+def explained(what: str, name: str, wanted: str):
+    """What goes wrong in reading `name`, as one line with the way out: ImportError or ValueError."""
+    try:
+        yield
     except ImportError as error:
-        raise ImportError(f"instance_weights '{name}': {_first_line(error)}: {INSTALL}") from error
+        raise ImportError(f"{what}: {_first_line(error)}: {INSTALL}") from error
     except Exception as error:
         if "dependencies: torchvision" in str(error):  # of the image processor of rf_detr and others
-            raise ImportError(f"instance_weights '{name}' needs torchvision: {INSTALL}") from error
+            raise ImportError(f"{what} needs torchvision: {INSTALL}") from error
         # on a damaged file, parsers raise whatever they stumble over
         raise ValueError(
-            f"instance_weights '{name}' cannot be used ({_first_line(error)}): run 'hf download {name}' where there is "
-            f"a network, or give a folder of save_pretrained with an instance segmentation model ({KINDS})"
+            f"{what} cannot be used ({_first_line(error)}): run 'hf download {name}' where there is a network, or give "
+            f"a folder of save_pretrained with {wanted}"
         ) from error
 
 
-def _read(transformers, name: str, **where):
+def _read(name: str, **where):
+    import transformers
+
     config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False, **where)
     model_class = _model_class(transformers, config)
     options = {"config": config, "trust_remote_code": False, **where}
     processor = transformers.AutoImageProcessor.from_pretrained(name, **options)
+    return processor, read_model(model_class, name, **options)
+
+
+def read_model(model_class, name: str, **options):
+    """All of a model's parameters from a file; ValueError where it lacks some."""
     model, report = model_class.from_pretrained(name, weights_only=True, output_loading_info=True, **options)
     parameters = dict(model.named_parameters())
     missing = sorted(key for key in report["missing_keys"] if key in parameters)
     if missing:  # they would be drawn at random
         raise ValueError(f"it lacks {len(missing)} tensors of {model_class.__name__}, such as {missing[0]}")
-    return processor, model
+    return model
 
 
 def _model_class(transformers, config):
