@@ -135,18 +135,16 @@ def problems(row: dict) -> list[str]:
 
 def table(rows: dict[str, dict]) -> str:
     """A line a sequence, and below it what is wrong."""
-    lines = [
-        f"{'':24}{'frames':>8}{'holes':>8}"
-        + "".join(f"{n:>9}" for n in DEPTH_NAMES)
-        + f"{'shift px':>15}{'fps':>7}{'dropped':>9}"
-    ]
-    lines.append(f"{'':24}{'':8}{'%':>8}" + f"{'noise, mm':>9}")
+    wide = max(24, *(len(name) + 2 for name in rows))
+    bands = "".join(f"{name:>9}" for name in DEPTH_NAMES)
+    lines = [f"{'':{wide}}{'frames':>8}{'holes %':>9}{bands}{'shift px':>15}{'fps':>7}{'dropped':>9}"]
+    lines.append(f"{'':{wide}}{'':17}{'noise, mm':>9}")
     for name, row in rows.items():
         noise = "".join(_cell(value, 9, ".1f") for value in row["noise_mm"].values())
         shift = "-" if row["shift_px"] is None else "{:+.1f} {:+.1f}".format(*row["shift_px"])
         holes = row["holes"] and 100 * row["holes"]
         rest = f"{shift:>15}{_cell(row['fps'], 7, '.1f')}{_cell(row['dropped'], 9, 'd')}"
-        lines.append(f"{name:24}{row['frames']:8}{_cell(holes, 8, '.1f')}{noise}{rest}")
+        lines.append(f"{name:{wide}}{row['frames']:8}{_cell(holes, 9, '.1f')}{noise}{rest}")
         lines += [f"  ! {problem}" for problem in problems(row)]
     return "\n".join(lines)
 
