@@ -1,5 +1,4 @@
-"""The way of a frame: cut? -> prepare -> network with memory -> sightings -> steady -> scale -> track -> full size ->
-sensor."""
+"""A frame's way: cut? -> prepare -> network, memory -> sightings -> steady -> scale -> track -> full size -> sensor."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -20,7 +20,7 @@ from .describe import describe
 from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame
-from .geometry import Intrinsics, rays, sampled
+from .geometry import Intrinsics, cloud, rays, sampled
 from .ground import Ground
 from .labels import looked_up
 from .model import checkpoint
@@ -86,7 +86,8 @@ class Estimator:
     settings: config.make('depth', ...), read at each frame, so that a live setting acts at the next one. engine: one
     that estimators of several threads share (sharing.py); None: its own. relative: the weights give no metres. info:
     what runs, for diagnostics. instances: whose there are: the setting, or `none` where the weights have none. said,
-    seen: the network's words on the last frame; its instances before identities. on_device: pictures stay there.
+    seen: the network's words on the last frame; its instances before identities.
+    on_device: what is done at the picture's size is done where the network runs; cloud: as geometry.cloud, there, too.
     """
 
     def __init__(self, settings: SimpleNamespace | None = None, engine: Engine | None = None):
@@ -95,6 +96,7 @@ class Estimator:
         self.engine = engine or Engine.of(self.settings)
         self.relative, self._sha256 = self.engine.relative, checkpoint.sha256(self.settings.weights)
         self.on_device = self.engine.config.ours and self.engine.device.type == "cuda"
+        self.cloud = partial(on_device.cloud, device=self.engine.device) if self.on_device else cloud
         self.instances, self._segmenter = self._source(), None
         if self.instances == "hf":
             from .segmenters import Segmenter  # transformers is optional

@@ -1,4 +1,4 @@
-"""What model.preprocess, sightings and borders do at the picture's size, as torch operations on the network's device.
+"""What model.preprocess, sightings, borders and geometry do at the picture's size, as torch operations on the device.
 
 For CUDA, where a picture is copied in once, from pinned memory, and depth and labels once out, into pinned memory that
 torch uses again when nobody holds the arrays any more. Outputs are not those of OpenCV to the bit: see each function.
@@ -6,7 +6,8 @@ torch uses again when nobody holds the arrays any more. Outputs are not those of
 
 from __future__ import annotations
 
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import borders
+from .geometry import POINT, Intrinsics, rays
 from .model.preprocess import normalise
 from .sightings import Seen
 
@@ -103,6 +105,57 @@ def full_size(
         return _out(full)[0], None
     full, labels = _out(full, labels.to(torch.int16))  # torch knows little of uint16
     return full, labels.view(np.uint16)
+
+
+def cloud(
+    depth_m: np.ndarray,
+    intrinsics: Intrinsics,
+    color: np.ndarray,
+    stride: int = 2,
+    step_ratio: float = 0.1,
+    detail_px: float = 1.0,
+    *,
+    device: torch.device,
+) -> np.ndarray:
+    """geometry.cloud(), unprojected on the device: every stride-th pixel is copied in, the packed points out.
+
+    On CUDA by a stream of its own, lest it wait for the network, which has the next frame by then.
+    """
+    with torch.cuda.stream(_beside(device)) if device.type == "cuda" else nullcontext():
+        ray, z = _rays(intrinsics, stride, device), _in(depth_m[::stride, ::stride], device)
+        step = _depth_steps(z, step_ratio, max(1, round(detail_px / (2 * stride))))
+        z = z.masked_fill(step | ray[..., 0].isnan(), torch.nan)
+        red, green, blue = _in(color[::stride, ::stride], device).int().unbind(-1)
+        packed = torch.zeros((*z.shape, POINT.itemsize // 4), device=device)
+        packed[..., 0], packed[..., 1], packed[..., 2] = ray[..., 0] * z, ray[..., 1] * z, z
+        packed.view(torch.int32)[..., POINT.fields["rgb"][1] // 4] = red << 16 | green << 8 | blue
+        return _out(packed)[0].view(POINT)[..., 0]
+
+
+def _depth_steps(depth_m: Tensor, ratio: float, reach: int) -> Tensor:
+    """(H, W) bool as geometry.depth_steps()."""
+    disparity, steps = 1 / depth_m, torch.zeros_like(depth_m, dtype=torch.bool)
+    for values, marked in ((disparity, steps), (disparity.T, steps.T)):
+        if len(values) <= 2 * reach:
+            continue
+        one, other = values[: -2 * reach], values[2 * reach :]
+        change = (other - one).abs()
+        before, after = (F.pad(side, (0, 0, *edge), value=torch.nan) for side, edge in (
+            (change[: -2 * reach], (2 * reach, 0)), (change[2 * reach :], (0, 2 * reach)),
+        ))  # fmt: skip
+        slope = torch.fmin(before, after).nan_to_num(0)
+        marked[reach:-reach] |= change - slope > ratio * torch.minimum(one, other)
+    return steps
+
+
+@lru_cache(maxsize=8)
+def _rays(intrinsics: Intrinsics, stride: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(rays(intrinsics, stride).copy()).to(device)
+
+
+@cache
+def _beside(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def _out(*tensors: Tensor) -> list[np.ndarray]:

@@ -193,19 +193,21 @@ def test_what_is_no_checkout_and_what_it_needs_are_named(tmp_path, capsys):
 
 def steady(**given) -> dict:
     """A soak of ten minutes at ten frames a second in which nothing changes."""
-    memory = {"depth": [(float(second), 900.0) for second in range(600)]}
+    memory = {"depth": [(float(second), 900.0, 70.0) for second in range(600)]}
     counts = {"sent": 18000, "frames_in": 18000, "frames_out": 6000, "lost": {"overwritten": 12000}}
     return soak.judged(**{"memory": memory, "latencies_ms": [100.0] * 6000, **counts} | given)
 
 
 def test_a_soak_is_broken_by_what_it_is_for():
     assert steady()["broken"] == []
-    warm = [(float(second), 500.0 if second < 60 else 900.0) for second in range(600)]
+    warm = [(float(second), 500.0 if second < 60 else 900.0, 70.0) for second in range(600)]
     assert steady(memory={"depth": warm})["broken"] == [], "the first minute is free"
-    leak = [(float(second), 900.0 + second / 50) for second in range(600)]
-    assert steady(memory={"depth": leak, "camera": warm})["growth"] == pytest.approx(10.7 / 1801.2, rel=0.02)
+    shared = steady(memory={"depth": [(float(second), 900.0, second / 10) for second in range(600)]})
+    assert shared["broken"] == [] and shared["shared_mb_end"] > shared["shared_mb_first_minute"]
+    leak = [(float(second), 900.0 + second / 50, 70.0) for second in range(600)]
+    assert steady(memory={"depth": leak, "camera": warm})["growth"] == pytest.approx(9.6 / 1801.8, rel=0.02)
     (broken,) = steady(memory={"depth": leak})["broken"]
-    assert "memory grew by 1.19 %" in broken
+    assert "memory grew by 1.06 %" in broken
     (broken,) = steady(latencies_ms=[100.0] * 4000 + [130.0] * 2000)["broken"]
     assert "1.30 times" in broken
     (broken,) = steady(frames_out=5999)["broken"]
@@ -221,4 +223,4 @@ def test_without_ros_the_estimator_alone_is_soaked(tmp_path):
     status = soak.main(Namespace(soak=0.02, out=str(out), settings=SMALL), None)
     result = json.loads(out.read_text())
     assert status == bool(result["broken"]) and result["what"] == "estimator"
-    assert result["frames_in"] == result["frames_out"] > 0 and result["rss_mb_end"] > 0
+    assert result["frames_in"] == result["frames_out"] > 0 and result["mb_end"] > 0

@@ -1,6 +1,7 @@
 """What a node says of its pace, and that the newest frame wins."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -54,3 +55,26 @@ def test_the_newest_frame_wins_and_what_it_replaced_is_counted():
     assert done == [0, 5] and lost == ["overwritten"] * 4
     worker.put(6)
     assert done == [0, 5] and lost[4:] == ["stale"]
+
+
+def test_what_is_left_of_a_frame_is_done_beside_the_next_one_in_order_and_does_not_pile_up():
+    begun, sent, busy, go = [], [], threading.Semaphore(0), threading.Event()
+
+    def send(item):
+        go.wait(60)
+        sent.append(item)
+
+    def work(item):
+        begun.append(item)
+        busy.release()
+        return partial(send, item)
+
+    worker = Worker(work, None)
+    for item in range(2):
+        worker.put(item)
+        assert busy.acquire(timeout=60)
+    worker.put(2)
+    assert begun == [0, 1] and not sent and not busy.acquire(timeout=0.1)
+    go.set()
+    worker.finish()
+    assert begun == sent == [0, 1, 2]

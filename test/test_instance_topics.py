@@ -15,7 +15,7 @@ from visualization_msgs.msg import Marker  # noqa: E402
 
 from instance_depth_ros.estimator import State  # noqa: E402
 from instance_depth_ros.frame import SOURCE_NETWORK, Estimate, Instance  # noqa: E402
-from instance_depth_ros.geometry import POINT, Intrinsics  # noqa: E402
+from instance_depth_ros.geometry import POINT, Intrinsics, cloud  # noqa: E402
 from instance_depth_ros.nodes import instances as wire  # noqa: E402
 from instance_depth_ros.nodes import messages  # noqa: E402
 from instance_depth_ros.tracking import Tracks  # noqa: E402
@@ -33,7 +33,7 @@ THREE_TRACKS = Tracks(rows=np.zeros(3, Tracks().rows.dtype), ids=41)
 class Told:
     """An estimator that says what it is told to: its Estimates are real, and so is the node."""
 
-    relative, instances, looks, fails = False, (), True, False
+    relative, instances, looks, fails, cloud = False, (), True, False, staticmethod(cloud)
 
     def __init__(self, settings):
         self.frames, self.states = [], []

@@ -11,7 +11,7 @@ from instance_depth_ros import config, on_device
 from instance_depth_ros.borders import upsample
 from instance_depth_ros.estimator import Estimator
 from instance_depth_ros.frame import Frame
-from instance_depth_ros.geometry import Intrinsics
+from instance_depth_ros.geometry import Intrinsics, cloud
 from instance_depth_ros.model.preprocess import DEVIATION, network_size, prepare
 from instance_depth_ros.model.presets import PRESETS
 from instance_depth_ros.sightings import Seen
@@ -78,3 +78,20 @@ def test_pixels_far_from_their_cells_have_the_depth_of_their_label():
     whole, of_whole = on_device.full_size(depth_m, seen, size, CPU)
     np.testing.assert_allclose(whole, upsample(depth_m, labels, full, layer_m), rtol=1e-5)
     np.testing.assert_array_equal(of_whole, full)
+
+
+@pytest.mark.parametrize("stride, size", [(1, (60, 80)), (2, (61, 83)), (3, (5, 7))])
+def test_points_are_those_of_geometry(stride, size):
+    """Surfaces with steps between them, holes, and a lens whose corners have no ray."""
+    rng = np.random.default_rng(stride)
+    depth_m = np.linspace(9, 2, size[0], dtype=np.float32)[:, None].repeat(size[1], 1)
+    depth_m[size[0] // 3 :, size[1] // 2 :] = 1.5
+    depth_m[rng.random(size) < 0.05] = np.nan
+    color = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    lens = Intrinsics(size[1], size[0], 20.0, 20.0, size[1] / 2, size[0] / 2, "plumb_bob", (-0.3, 0.05, 0, 0, 0))
+    asked = depth_m, lens, color, stride, 0.1, 4.0
+    here, there = cloud(*asked), on_device.cloud(*asked, device=CPU)
+    assert there.dtype == here.dtype and there.shape == here.shape
+    for name in here.dtype.names:
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-6)
+    assert np.isnan(here["z"]).any() and np.isfinite(here["z"]).any()

@@ -26,4 +26,5 @@ def test_every_frame_of_a_soaked_graph_is_out_or_lost_for_a_reason(tmp_path):
     assert result["frames_in"] == result["frames_out"] + sum(result["lost"].values()) and result["frames_out"] > 0
     assert not [what for what in result["broken"] if "frames" in what]
     assert 0 < result["first_third"]["ms_p50"] <= result["first_third"]["ms_p99"]
-    assert result["rss_mb_first_minute"] > 100 and result["rss_mb_end"] > 100
+    assert result["mb_first_minute"] > 100 and result["mb_end"] > 100
+    assert min(result["shared_mb_first_minute"], result["shared_mb_end"]) > 0, "pictures go by shared memory"

@@ -277,8 +277,9 @@ def soak(result: dict) -> str:
     lost = ", ".join(f"{count} {reason}" for reason, count in result["lost"].items() if count) or "none"
     rows = {
         "what, minutes": f"{result['what']}, {result['minutes']:g}",
-        "memory after the first minute, at the end": f"{result['rss_mb_first_minute']} MB, {result['rss_mb_end']} MB",
+        "memory after the first minute, at the end": f"{result['mb_first_minute']} MB, {result['mb_end']} MB",
         "growth": f"{100 * result['growth']:.2f} %",
+        "shared memory, then": f"{result['shared_mb_first_minute']} MB, {result['shared_mb_end']} MB",
         "median and p99 of the first third": f"{first['ms_p50']} ms, {first['ms_p99']} ms",
         "of the last third": f"{last['ms_p50']} ms, {last['ms_p99']} ms",
         "frames in, out": f"{result['frames_in']}, {result['frames_out']}",

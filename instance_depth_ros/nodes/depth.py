@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping
+from contextlib import contextmanager
 from functools import partial, wraps
 from weakref import WeakValueDictionary
 
@@ -57,7 +58,8 @@ def transition(body):
 class DepthNode(LifecycleNode):
     """Configure loads and warms up the network, activate streams, deactivate keeps the network, cleanup frees it.
 
-    The executor's thread only leaves the newest frame in the worker's slot; the worker decodes, estimates, publishes.
+    The executor's thread only leaves the newest frame in the worker's slot; the worker decodes and estimates, and a
+    second thread publishes while the next frame is estimated.
     engines: where the nodes of several cameras in a process leave the engines that they share; see sharing.py.
     """
 
@@ -107,7 +109,7 @@ class DepthNode(LifecycleNode):
         builder = Builder(estimator.engine, self.settings, self.get_logger().info)
         estimator.warm_up(self.settings.height, self.settings.width)
         process.settle()
-        self._topics = DepthTopics(self, self.settings)
+        self._topics = DepthTopics(self, self.settings, estimator.cloud)
         self._estimator, self._builder = estimator, builder
         self._label = "inactive"
 
@@ -194,8 +196,8 @@ class DepthNode(LifecycleNode):
         return response
 
     def _process(self, make_frame):
-        """One frame from slot to topics, and what is left to do; what goes wrong with it is said once and counted."""
-        try:
+        """A frame from slot to estimate, and what is left to do: to publish it, beside the next one's estimate."""
+        with self._one_frame():
             started = time.perf_counter()
             frame = make_frame()
             if self._poses:
@@ -203,26 +205,29 @@ class DepthNode(LifecycleNode):
             decoded = time.perf_counter()
             estimate = self._estimate(frame)
             estimated = time.perf_counter()
+            decode_ms, estimate_ms = (decoded - started) * 1e3, (estimated - decoded) * 1e3
+            stages = {"decode": decode_ms, **estimate.timings_ms, "estimate": estimate_ms}
+            return partial(self._publish, frame, estimate, stages)
+
+    def _publish(self, frame, estimate, stages: dict[str, float]) -> None:
+        """The topics of a frame; the last message is what a camera that plays as fast as frames are taken waits for."""
+        with self._one_frame():
+            started = time.perf_counter()
             self._topics.publish_estimate(frame, estimate)
-            published = time.perf_counter()
-        except Exception as error:  # whatever it is, one frame must not end the node
+            stages["publish"] = (time.perf_counter() - started) * 1e3
+            self._topics.publish_info(estimate)
+            now_ns = self.get_clock().now().nanoseconds
+            self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, now_ns, stages))
+            self._builder.look(frame.size)
+
+    @contextmanager
+    def _one_frame(self):
+        """What goes wrong with a frame is said once and counted; whatever it is, it must not end the node."""
+        try:
+            yield
+        except Exception as error:
             self._monitor.lost("invalid")
             self._complain(f"frame skipped: {error}" if isinstance(error, ValueError) else f"frame failed: {error!r}")
-            return None
-        stages = {
-            "decode": (decoded - started) * 1e3,
-            **estimate.timings_ms,
-            "estimate": (estimated - decoded) * 1e3,
-            "publish": (published - estimated) * 1e3,
-        }
-        return partial(self._finish, frame, estimate, stages)
-
-    def _finish(self, frame, estimate, stages: dict[str, float]) -> None:
-        """The last message of a frame; a camera that plays as fast as frames are taken waits for it."""
-        self._topics.publish_info(estimate)
-        now_ns = self.get_clock().now().nanoseconds
-        self._monitor.done(times_ms(frame.stamp_ns, frame.received_ns, now_ns, stages))
-        self._builder.look(frame.size)
 
     def _estimate(self, frame):
         asked = self._reset_asked.is_set()

@@ -1,7 +1,8 @@
 """What a node counts, and how it says so on /diagnostics once a second.
 
 Every frame that came in is either out, waiting, or lost for a reason: frames_in = frames_out + frames_waiting + lost.
-Keys: state, frames_in, frames_out, frames_waiting, lost, lost_<reason>, input_hz, output_hz, rss_mb;
+Keys: state, frames_in, frames_out, frames_waiting, lost, lost_<reason>, input_hz, output_hz, rss_mb,
+shared_mb (of it, shared memory);
 latency_ms_p50/p95/p99 (stamp to publish, where stamps are of the ROS clock), processing_ms_p50/p95/p99 (received to
 published), graph_ms_p50/p95/p99 (processing without the estimator: what ROS costs), host_ms_p50/p95/p99 (processing
 without any network), stage_ms_<stage>_p50/p95/p99; deadline_ms (the interval between frames that come in, median),
@@ -23,7 +24,7 @@ from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
 
 from ..health import health
-from ..process import rss_mb
+from ..process import rss_mb, shared_mb
 
 REASONS = ("not_received", "overwritten", "unpaired", "stale", "invalid", "queue_full")
 # A stamp farther from now is not of this clock (a bag of last year).
@@ -127,7 +128,8 @@ class Diagnostics:
 
     def publish(self) -> None:
         level, message, values = self._describe()
-        values = {"state": "", **self._monitor.values(), "rss_mb": rss_mb(), **health(), **values}
+        memory = {"rss_mb": rss_mb(), "shared_mb": shared_mb()}
+        values = {"state": "", **self._monitor.values(), **memory, **health(), **values}
         status = DiagnosticStatus(level=level, name=self._node.get_fully_qualified_name(), message=message)
         status.hardware_id = str(values.get("camera", ""))
         status.values = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]

@@ -10,7 +10,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from ..geometry import cloud
 from ..overlay import Overlay
 from . import instances, messages
 
@@ -112,9 +111,10 @@ class DepthTopics(Topics):
         "depth/overlay/compressed": CompressedImage,
     } | ({OBJECTS: instances.Detection3DArray} if instances.Detection3DArray else {})
 
-    def __init__(self, node, settings):
+    def __init__(self, node, settings, cloud):
+        """cloud: what makes points of a depth image, Estimator.cloud."""
         super().__init__(node, self.KINDS)
-        self._settings = settings
+        self._settings, self._make_cloud = settings, cloud
         self._overlay = Overlay()
         self._labels = _Labels(node) if instances.LabelInfo else None
 
@@ -157,8 +157,8 @@ class DepthTopics(Topics):
             self._labels.close()
 
     def _cloud(self, frame, estimate) -> np.ndarray:
-        stride, step_ratio = self._settings.cloud_stride, self._settings.cloud_step_ratio
-        points = cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, step_ratio, estimate.detail_px)
+        stride, how = self._settings.cloud_stride, (self._settings.cloud_step_ratio, estimate.detail_px)
+        points = self._make_cloud(estimate.depth_m, estimate.intrinsics, frame.color, stride, *how)
         if estimate.instances:
             points["instance_id"] = instances.of_pixels(estimate, "id", np.uint32, stride)
         return points

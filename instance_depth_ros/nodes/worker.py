@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 
 class Worker:
     """Calls work(item) for the newest item put; lost(reason) for one that had to go.
 
-    What work returns is called once the slot is free again: a sender that waits for it overwrites nothing. Neither may
-    raise. An item still waiting at stop() is lost as stale; the one in work is finished.
+    What work returns is called in a second thread, one after the other, while the next item is in work: a device need
+    not wait for what is copied and sent. At most one waits there. Neither may raise. An item still waiting at stop() is
+    lost as stale; the one in work is finished.
     """
 
     def __init__(self, work, lost):
@@ -52,20 +54,18 @@ class Worker:
         self.stop()
 
     def _run(self) -> None:
-        finish = None
-        while True:
-            item = self._take(wait=finish is None)
-            if finish:
-                finish()
-            elif item is None:
-                return
-            finish = None if item is None else self._work(item)
+        with ThreadPoolExecutor(1, "worker-rest") as rest_of:
+            before = None
+            while (item := self._take()) is not None:
+                rest = self._work(item)
+                if before:
+                    before.result()
+                before = rest and rest_of.submit(rest)
 
-    def _take(self, wait: bool):
-        """What is in the slot; None when it is empty, after waiting only at the end."""
+    def _take(self):
+        """What is in the slot, once there is something; None at the end."""
         with self._changed:
-            if wait:
-                self._changed.wait_for(lambda: self._item is not None or not self._running)
+            self._changed.wait_for(lambda: self._item is not None or not self._running)
             item, self._item = self._item, None
             self._changed.notify_all()
         return item

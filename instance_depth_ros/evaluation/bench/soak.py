@@ -1,7 +1,8 @@
 """`instance-depth bench --soak MINUTES`: does it stay as it was? The real graph at a camera's full rate, in soak.json.
 
 Without ROS, the estimator alone. Exit status 1 where a limit is broken: memory that grows after the first minute, a
-p99 that grows from the first third to the last, a frame that is neither out nor lost for a reason.
+p99 that grows from the first third to the last, a frame that is neither out nor lost for a reason. Memory is what a
+process has for itself: shared memory is of fixed size and touched bit by bit; its figures stand beside.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from ... import config, graph
 from ...estimator import Estimator
-from ...process import rss_mb, settle
+from ...process import rss_mb, settle, shared_mb
 from ...provenance import provenance
 from ...run import Supervisor
 from .host import filmed
@@ -27,8 +28,8 @@ FIRST_S = 60.0  # what is allocated by then may stay
 GROWTH, SLOWER = 0.01, 1.2
 # What is sent before the depth node has found the camera, which a busy machine takes so long for, nobody can count.
 UNSEEN_S = 3.0
-# Readings of memory that are averaged: one alone trembles with what is on its way.
-READINGS = 5
+# Readings of memory that are averaged: in so many seconds a node gives back once what it does not need.
+READINGS = 60
 
 
 def main(args: Namespace, observer: type | None) -> int:
@@ -52,7 +53,8 @@ def of_graph(settings: dict, seconds: float, observer: type) -> dict:
 
         def note(node: str, figures: dict) -> None:
             if node in ("camera", "depth"):
-                memory.setdefault(node, []).append((time.monotonic(), float(figures["rss_mb"])))
+                shared = float(figures["shared_mb"])
+                memory.setdefault(node, []).append((time.monotonic(), float(figures["rss_mb"]) - shared, shared))
 
         with observer(note=note) as watching:
             status = supervisor.run()
@@ -78,14 +80,14 @@ def of_estimator(settings: dict, seconds: float) -> dict:
         stream.stages.clear()
         latencies_ms.append((time.monotonic() - start) * 1e3)
         if not memory or start - memory[-1][0] > PERIOD_S:
-            memory.append((start, rss_mb()))
+            memory.append((start, rss_mb() - shared_mb(), shared_mb()))
     count = len(latencies_ms)
     counts = {"sent": count, "frames_in": count, "frames_out": count, "lost": {}}
     return {"memory": {"estimator": memory}, "latencies_ms": latencies_ms, **counts}
 
 
 def judged(
-    memory: dict[str, list[tuple[float, float]]],
+    memory: dict[str, list[tuple[float, float, float]]],
     latencies_ms: list[float],
     sent: int,
     frames_in: int,
@@ -94,20 +96,24 @@ def judged(
 ) -> dict:
     """The figures of a soak, and in `broken` the limits that they break.
 
-    memory: (seconds, MB) by process; latencies_ms: of each output in order; sent: frames that the camera published.
+    memory: (seconds, MB of its own, MB shared) by process; latencies_ms: of each output in order; sent: frames that the
+    camera published.
     RuntimeError where nothing came out.
     """
     if not latencies_ms:
         raise RuntimeError(f"none of {frames_in} frames came out, lost: {lost}")
-    after, end = (sum(of_process[index] for of_process in map(first_and_last, memory.values())) for index in (0, 1))
+    after, end = sum(first_and_last(of_process) for of_process in memory.values())
     third = max(1, len(latencies_ms) // 3)
     parts = {"first_third": latencies_ms[:third], "last_third": latencies_ms[-third:]}
     percentiles = {
         name: dict(zip(("ms_p50", "ms_p99"), np.percentile(part, (50, 99)).round(2).tolist(), strict=True))
         for name, part in parts.items()
     }
-    growth = end / after - 1
-    by_minute = {name: [mb for _, mb in of_process[:: round(60 / PERIOD_S)]] for name, of_process in memory.items()}
+    growth = float(end[0] / after[0] - 1)
+    by_minute = {
+        name: [round(mb + shared, 2) for _, mb, shared in of_process[:: round(60 / PERIOD_S)]]
+        for name, of_process in memory.items()
+    }
     slower = percentiles["last_third"]["ms_p99"] / percentiles["first_third"]["ms_p99"]
     total = sum(lost.values())
     broken = {
@@ -117,9 +123,11 @@ def judged(
         f"{sent} frames were sent and {frames_in} counted": not 0 <= sent - frames_in <= UNSEEN_S * CAMERA_FPS,
     }
     return {
-        "rss_mb_first_minute": round(after, 1),
-        "rss_mb_end": round(end, 1),
+        "mb_first_minute": round(float(after[0]), 1),
+        "mb_end": round(float(end[0]), 1),
         "growth": round(growth, 5),
+        "shared_mb_first_minute": round(float(after[1]), 1),
+        "shared_mb_end": round(float(end[1]), 1),
         "rss_mb_by_minute": by_minute,
         **percentiles,
         "slower": round(slower, 3),
@@ -131,9 +139,10 @@ def judged(
     }
 
 
-def first_and_last(readings: list[tuple[float, float]]) -> tuple[float, float]:
-    """MB when the first minute, or third of a shorter time, was over, and at the end."""
-    begun, ended = readings[0][0], readings[-1][0]
-    settled = begun + min(FIRST_S, (ended - begun) / 3)
-    values = [mb for moment, mb in readings if moment >= settled]
-    return float(np.median(values[:READINGS])), float(np.median(values[-READINGS:]))
+def first_and_last(readings: list[tuple[float, float, float]]) -> np.ndarray:
+    """(2, 2) MB, own and shared, when the first minute, or third of a shorter time, was over, and at the end."""
+    readings = np.array(readings)
+    settled = readings[0, 0] + min(FIRST_S, (readings[-1, 0] - readings[0, 0]) / 3)
+    values = readings[readings[:, 0] >= settled, 1:]
+    some = min(READINGS, max(1, len(values) // 2))
+    return np.stack([np.median(values[:some], 0), np.median(values[-some:], 0)])
