@@ -1,6 +1,5 @@
 """The recorder node in a real graph: a tester that publishes, and sees with its own raw subscriptions what went out."""
 
-from collections import defaultdict
 from pathlib import Path
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -18,24 +17,27 @@ class RecorderGraph(Tester):
     """Within `with`. sent: topic -> (bytes, source time) of what went out, for topics made by publisher()."""
 
     def __init__(self, folder: Path, **parameters):
-        self.folder, self.sent = folder, defaultdict(list)
+        self.folder, self.sent = folder, {}
         super().__init__(RecorderNode, record_folder=str(folder), **SMALL | parameters)
+        self.place = self.node.get_namespace()
 
     def publisher(self, kind: type, topic: str, qos=10, heard: bool = True):
         """heard: once the recorder listens."""
         publisher = self.node.create_publisher(kind, topic, qos)
-        name = self.node.resolve_topic_name(topic)
+        name = self.name(topic)
 
         def note(data, info):
             self.sent[name].append((data, info["source_timestamp"]))
 
-        self.node.create_subscription(kind, topic, note, 500, raw=True)
+        if name not in self.sent:
+            self.sent[name] = []
+            self.node.create_subscription(kind, topic, note, 500, raw=True)
         if heard:
             self.until(lambda: publisher.get_subscription_count() == 2)
         return publisher
 
     def name(self, topic: str) -> str:
-        return self.node.resolve_topic_name(topic)
+        return f"{self.place}/{topic}"
 
     def written(self, count: int, topic: str) -> None:
         """Wait until so many messages of the topic are in the bag's file."""

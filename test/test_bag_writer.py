@@ -39,8 +39,8 @@ def write(path, rows=ROWS, split_before=(), **made):
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("split_before", [(), (2, 3)])
-def test_a_bag_is_read_by_rosbags_and_mcap_as_it_was_given(tmp_path, compression, split_before):
-    path = write(tmp_path / "bag", split_before=split_before, compression=compression, chunk_bytes=MB)
+def test_a_bag_is_read_by_rosbags_and_mcap_as_it_was_given(memory, compression, split_before):
+    path = write(memory / "bag", split_before=split_before, compression=compression, chunk_bytes=MB)
     given = [(name, START_NS + i, payload(i, size)) for i, (name, size) in enumerate(ROWS)]
     assert read(path) == given
     found = read_files(path)
@@ -52,11 +52,11 @@ def test_a_bag_is_read_by_rosbags_and_mcap_as_it_was_given(tmp_path, compression
     assert files == [*(f"bag_{i}.mcap" for i in range(len(split_before) + 1)), "metadata.yaml"]
 
 
-def test_a_bag_says_what_it_holds_and_where_it_comes_from(tmp_path):
+def test_a_bag_says_what_it_holds_and_where_it_comes_from(memory):
     from mcap.reader import make_reader
     from rosbags.rosbag2 import Reader
 
-    path = write(tmp_path / "bag", split_before=(3,))
+    path = write(memory / "bag", split_before=(3,))
     with Reader(path) as reader:
         connections = {connection.topic: connection for connection in reader.connections}
         assert reader.message_count == len(ROWS) and reader.duration == len(ROWS)
@@ -85,20 +85,20 @@ def test_a_bag_says_what_it_holds_and_where_it_comes_from(tmp_path):
     assert yaml.safe_load(channel.metadata["offered_qos_profiles"])[0]["durability"] == "transient_local"
 
 
-def test_a_bag_without_messages_is_one(tmp_path):
-    bag = BagWriter(tmp_path / "bag", PROVENANCE)
+def test_a_bag_without_messages_is_one(memory):
+    bag = BagWriter(memory / "bag", PROVENANCE)
     bag.add(topic(COLOR, qos=qos("best_effort")))
     bag.close()
-    assert read(tmp_path / "bag") == [] and problems(tmp_path / "bag") == []
+    assert read(memory / "bag") == [] and problems(memory / "bag") == []
 
 
-def test_what_is_synced_is_in_the_file_and_a_full_chunk_is_not_waited_for(tmp_path):
-    bag = BagWriter(tmp_path / "bag", {})
+def test_what_is_synced_is_in_the_file_and_a_full_chunk_is_not_waited_for(memory):
+    bag = BagWriter(memory / "bag", {})
     bag.add(topic())
 
     def chunks() -> int:
         count = 0
-        with open(tmp_path / "bag/bag_0.mcap", "rb") as file, pytest.raises(Cut):
+        with open(memory / "bag/bag_0.mcap", "rb") as file, pytest.raises(Cut):
             for record in walk(file):
                 count += record.opcode == 6
         return count
@@ -113,8 +113,8 @@ def test_what_is_synced_is_in_the_file_and_a_full_chunk_is_not_waited_for(tmp_pa
     bag.close()
 
 
-def test_a_topic_that_comes_late_is_in_its_file_and_the_next(tmp_path):
-    bag = BagWriter(tmp_path / "bag", {})
+def test_a_topic_that_comes_late_is_in_its_file_and_the_next(memory):
+    bag = BagWriter(memory / "bag", {})
     bag.add(topic())
     bag.write(COLOR, payload(0), START_NS, START_NS)
     bag.add(topic(TF))
@@ -122,12 +122,12 @@ def test_a_topic_that_comes_late_is_in_its_file_and_the_next(tmp_path):
     bag.split()
     bag.write(TF, payload(2), START_NS + 2, START_NS + 2)
     bag.close()
-    assert [name for name, _, _ in read(tmp_path / "bag")] == [COLOR, TF, TF]
-    assert problems(tmp_path / "bag") == []
+    assert [name for name, _, _ in read(memory / "bag")] == [COLOR, TF, TF]
+    assert problems(memory / "bag") == []
 
 
-def test_a_bag_never_overwrites_another(tmp_path):
-    write(tmp_path / "bag")
+def test_a_bag_never_overwrites_another(memory):
+    write(memory / "bag")
     with pytest.raises(FileExistsError):
-        BagWriter(tmp_path / "bag", {})
-    assert problems(tmp_path / "bag") == []
+        BagWriter(memory / "bag", {})
+    assert problems(memory / "bag") == []

@@ -57,8 +57,8 @@ class Gate:
         return data
 
 
-def test_all_that_came_is_in_the_bag_with_provenance_and_counts(tmp_path):
-    recording = Recording(tmp_path / "new", options(), PROVENANCE)
+def test_all_that_came_is_in_the_bag_with_provenance_and_counts(memory):
+    recording = Recording(memory / "new", options(), PROVENANCE)
     recording.add(topic())
     recording.add(topic(DEPTH))
     put(recording, COLOR, range(50))
@@ -92,8 +92,8 @@ def test_a_backlog_gives_up_the_highest_rank_first_and_never_more_than_it_must()
     assert [len(item.data) for item in backlog.take(10_000)] == [200, 300, 200, 300] and backlog.bytes == 0
 
 
-def test_when_the_disk_is_too_slow_the_least_valuable_go_first_and_nobody_waits(tmp_path):
-    recording, gate = Recording(tmp_path, options(queue_bytes=20 * KB), PROVENANCE), Gate()
+def test_when_the_disk_is_too_slow_the_least_valuable_go_first_and_nobody_waits(memory):
+    recording, gate = Recording(memory, options(queue_bytes=20 * KB), PROVENANCE), Gate()
     recording.add(topic(COLOR), gate)
     recording.add(topic(CLOUD, rank=2))
     put(recording, COLOR, [0])
@@ -103,7 +103,7 @@ def test_when_the_disk_is_too_slow_the_least_valuable_go_first_and_nobody_waits(
     put(recording, COLOR, range(1, 26))
     assert recording.counts[CLOUD].lost == {"queue_full": 30}
     assert recording.counts[COLOR].lost == {"queue_full": 5}
-    assert f"{tmp_path} is too slow" in recording.problem and f"{CLOUD} 30, {COLOR} 5" not in recording.problem
+    assert f"{memory} is too slow" in recording.problem and f"{CLOUD} 30, {COLOR} 5" not in recording.problem
     assert f"{COLOR} 5, {CLOUD} 30" in recording.problem
     gate.open.set()
     recording.close()
@@ -112,9 +112,9 @@ def test_when_the_disk_is_too_slow_the_least_valuable_go_first_and_nobody_waits(
         assert counts.received == counts.written + sum(counts.lost.values())
 
 
-def test_files_split_by_size_by_time_and_when_told(tmp_path):
+def test_files_split_by_size_by_time_and_when_told(memory):
     for limits, told in (({"split_bytes": 40 * KB}, False), ({"split_s": 0.1}, False), ({}, True)):
-        recording = Recording(tmp_path, options(**limits), PROVENANCE)
+        recording = Recording(memory, options(**limits), PROVENANCE)
         recording.add(topic())
         for part in range(3):
             put(recording, COLOR, range(part * 50, part * 50 + 50))
@@ -126,8 +126,8 @@ def test_files_split_by_size_by_time_and_when_told(tmp_path):
         assert numbers(recording.path) == list(range(150)) and problems(recording.path) == []
 
 
-def test_pause_leaves_out_what_comes_meanwhile_but_for_latched_topics(tmp_path):
-    recording = Recording(tmp_path, options(), PROVENANCE, paused=True)
+def test_pause_leaves_out_what_comes_meanwhile_but_for_latched_topics(memory):
+    recording = Recording(memory, options(), PROVENANCE, paused=True)
     recording.add(topic())
     recording.add(topic(TF))
     put(recording, TF, [7])
@@ -146,19 +146,19 @@ def test_pause_leaves_out_what_comes_meanwhile_but_for_latched_topics(tmp_path):
     assert recording.counts[COLOR].lost == {"paused": 20} and not recording.counts[TF].lost
 
 
-def test_a_recording_that_was_always_paused_makes_no_bag_and_says_what_came(tmp_path):
-    recording = Recording(tmp_path, options(), PROVENANCE, paused=True)
+def test_a_recording_that_was_always_paused_makes_no_bag_and_says_what_came(memory):
+    recording = Recording(memory, options(), PROVENANCE, paused=True)
     recording.add(topic())
     recording.add(topic(TF))
     put(recording, COLOR, range(3))
     put(recording, TF, [1])
     recording.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(memory.iterdir()) == []
     assert recording.counts[COLOR].lost == {"paused": 3} == {**recording.counts[TF].lost, "paused": 3}
 
 
-def test_a_snapshot_has_the_last_seconds_and_what_is_latched(tmp_path):
-    recording = Recording(tmp_path, options(ring_s=0.5, ring_bytes=30 * KB), PROVENANCE, paused=True)
+def test_a_snapshot_has_the_last_seconds_and_what_is_latched(memory):
+    recording = Recording(memory, options(ring_s=0.5, ring_bytes=30 * KB), PROVENANCE, paused=True)
     recording.add(topic(COLOR), lambda data: data + b"encoded")
     recording.add(topic(TF))
     with pytest.raises(RecordingError, match="nothing came in the last seconds"):
@@ -182,13 +182,13 @@ def test_a_snapshot_has_the_last_seconds_and_what_is_latched(tmp_path):
     assert not recording.path.exists()
 
 
-def test_a_message_that_cannot_be_encoded_is_counted_and_the_rest_goes_on(tmp_path):
+def test_a_message_that_cannot_be_encoded_is_counted_and_the_rest_goes_on(memory):
     def encode(data: bytes) -> bytes:
         if number_of(data) % 3 == 0:
             raise ValueError("no picture")
         return data[:8]
 
-    recording = Recording(tmp_path, options(), PROVENANCE)
+    recording = Recording(memory, options(), PROVENANCE)
     recording.add(topic(), encode)
     put(recording, COLOR, range(30))
     recording.close()
@@ -197,8 +197,8 @@ def test_a_message_that_cannot_be_encoded_is_counted_and_the_rest_goes_on(tmp_pa
     assert recording.counts[COLOR].lost == {"invalid": 10} and recording.counts[COLOR].written == 20
 
 
-def test_what_comes_is_in_the_file_soon_and_the_minutes_are_told(tmp_path):
-    recording = Recording(tmp_path, options(flush_s=0.2), PROVENANCE)
+def test_what_comes_is_in_the_file_soon_and_the_minutes_are_told(memory):
+    recording = Recording(memory, options(flush_s=0.2), PROVENANCE)
     recording.add(topic())
     assert recording.minutes_left is None and recording.free_bytes > 0
     for number in range(3):
@@ -211,8 +211,8 @@ def test_what_comes_is_in_the_file_soon_and_the_minutes_are_told(tmp_path):
     assert recording.counts[COLOR].lost == {"closed": 1}
 
 
-def test_two_recordings_of_one_second_have_two_names(tmp_path):
-    recordings = [Recording(tmp_path, options(), PROVENANCE, name="front") for _ in range(2)]
+def test_two_recordings_of_one_second_have_two_names(memory):
+    recordings = [Recording(memory, options(), PROVENANCE, name="front") for _ in range(2)]
     for recording in recordings:
         recording.add(topic())
         put(recording, COLOR, [1])

@@ -13,7 +13,6 @@ import pytest
 from recording_bags import COLOR, PROVENANCE, number_of, options, problems, read, topic
 from test_recording import put, until
 
-from instance_depth_ros.recording.bag_writer import RESERVE_BYTES
 from instance_depth_ros.recording.recording import Recording
 from instance_depth_ros.recording.repair import repair
 from instance_depth_ros.recording.space import RecordingError
@@ -75,27 +74,28 @@ def test_a_disk_without_room_is_refused_before_anything_is_recorded(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def _write_until_the_limit(folder: str, said) -> None:
+def _write_until_nothing_is_taken(folder: str, said) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     recording = Recording(Path(folder), options(flush_s=0.01), PROVENANCE)
-    until(lambda: recording.disk_bytes_per_s)  # it is probed by a larger file
-    resource.setrlimit(resource.RLIMIT_FSIZE, (RESERVE_BYTES + MB, RESERVE_BYTES + MB))
     recording.add(topic())
-    for number in range(80):
-        put(recording, COLOR, [number], MB // 8)
-        until(lambda number=number: recording.problem or recording.counts[COLOR].written > number)
+    put(recording, COLOR, range(20))
+    until(lambda: recording.counts[COLOR].written == 20)
+    (file,) = recording.path.glob("*.mcap")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size,) * 2)
+    put(recording, COLOR, range(20, 40))
+    until(lambda: recording.ended)
+    put(recording, COLOR, range(40, 50))
     recording.close()
     said.put((recording.path, recording.problem, recording.counts[COLOR]))
 
 
-def test_a_write_that_fails_is_said_and_what_came_before_can_be_mended(tmp_path):
+def test_a_disk_that_takes_nothing_any_more_is_said_and_what_came_before_can_be_mended(memory):
     """A limit on the size of files is a disk that fails, for all that a program sees of it."""
-    path, problem, counts = in_a_child(_write_until_the_limit, str(tmp_path))
+    path, problem, counts = in_a_child(_write_until_nothing_is_taken, str(memory))
     assert "File too large" in problem and "instance-depth dataset repair mends it" in problem
-    assert counts.lost["write_failed"] > 0 and counts.written > 8 * 4
+    assert (counts.received, counts.written, counts.lost) == (50, 20, {"write_failed": 30})
     list(repair(path))
-    assert problems(path) == []
-    assert [number_of(data) for _, _, data in read(path)] == list(range(counts.written))
+    assert problems(path) == [] and [number_of(data) for _, _, data in read(path)] == list(range(20))
 
 
 def _as_nobody(folder: str, said) -> None:
@@ -103,29 +103,29 @@ def _as_nobody(folder: str, said) -> None:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
+    lines = []
     for place in (Path(folder), Path(folder) / "new"):
         try:
             Recording(place, options(), PROVENANCE)
         except RecordingError as error:
-            said.put(str(error))
+            lines.append(str(error))
+    said.put(lines)
 
 
 def test_an_unprivileged_user_is_told_of_a_folder_that_may_not_be_written():
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o555)
-        for place in (folder, f"{folder}/new"):
-            line = in_a_child(_as_nobody, folder, place == folder)
-            assert line == f"cannot record into {place}: Permission denied; choose another folder"
+        lines = in_a_child(_as_nobody, folder)
+    told = "cannot record into {}: Permission denied; choose another folder"
+    assert lines == [told.format(folder), told.format(f"{folder}/new")]
 
 
-def in_a_child(work, folder: str, first: bool = True):
-    """What it says, or what it says second."""
+def in_a_child(work, folder: str):
+    """What it says."""
     forks = multiprocessing.get_context("fork")
     said = forks.Queue()
     child = forks.Process(target=work, args=(folder, said))
     child.start()
     told = said.get(timeout=120)
-    if not first:
-        told = said.get(timeout=120)
     child.join(120)
     return told

@@ -79,7 +79,9 @@ class Origins:
         for status in message.status:
             if status.name in (f"{beside}/camera", f"{beside}/depth"):
                 for value in status.values:
-                    if value.key in TOLD or value.key.startswith("camera_"):
+                    # of a depth node that listens to another's topics, their name, which is no camera
+                    told = value.key in TOLD or value.key.startswith("camera_")
+                    if told and not value.value.startswith("/"):
                         self._tell(value.key, value.value)
 
     def _tell(self, key: str, text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
 
 from ..recording.bag_writer import Topic
 from ..recording.recording import Recording
@@ -78,9 +79,11 @@ class RecordedTopics:
         ranks = {}
         for name, rank in wanted(self._settings).items():
             try:
-                ranks[self._node.resolve_topic_name(name)] = rank
+                validate_topic_name(name)
             except InvalidTopicNameException as error:
                 self._skip(name, " ".join(str(error).split()))
+            else:
+                ranks[self._node.resolve_topic_name(name)] = rank
         for name, kinds in self._node.get_topic_names_and_types():
             if name in ranks and name not in self.skipped:
                 self._follow(name, kinds[0], ranks[name])

@@ -22,7 +22,7 @@ from .recorded import RecordedTopics
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 # Messages wait for so long in the middleware, which knows when they came.
-TAKE_S = 0.01
+TAKE_S = 0.03
 # A loss is an error for so long; after it, a warning to the end of the bag.
 ALARM_S = 10.0
 # The low-water mark is near.
@@ -113,22 +113,22 @@ class Session:
     def close(self) -> None:
         """Take what has arrived, and finish the bag; once."""
         if self.open:
-            self.open = False
             self._node.destroy_timer(self._timer)
             self._topics.close()
             self._origins.close()
             self._recording.close({"ended": _utc()})
+            self.open = False
             if not self.standby:
                 self._node.get_logger().info(f"{self.path} is closed: {self.summary}")
 
     def condition(self) -> tuple[bytes, str]:
         """Level and message for diagnostics."""
-        recording, lost = self._recording, _said(self._losses())
-        if self.problem:
-            return ERROR, self.problem
+        recording, (lost, problem) = self._recording, self.alarms
+        if problem:
+            return ERROR, problem
         if lost:
             level = ERROR if time.monotonic() - self._lost_s < ALARM_S else WARN
-            return level, f"{lost} so far: {recording.path.name} is not complete"
+            return level, f"{_said(self._losses())} so far: {recording.path.name} is not complete"
         if recording.minutes_left is not None and recording.minutes_left < NEAR_MINUTES:
             return WARN, f"room for {recording.minutes_left:.1f} minutes on {recording.folder}; then the bag is closed"
         silent_s = time.monotonic() - max(self._topics.pictured_s, self._begun_s)

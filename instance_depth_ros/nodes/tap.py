@@ -40,7 +40,7 @@ class Tap:
     def __init__(self, node, topic: str, kind: type, offers: list, on_data: Callable, on_missed: Callable):
         self.topic, self._node, self._kind = topic, node, kind
         self._on_data, self._on_missed, self._gaps = on_data, on_missed, SequenceGaps()
-        self._qos, self._group = _request(kind, offers), Aside()
+        self._qos, self._group, self._renewed = _request(kind, offers), Aside(), False
         self._subscription = self._subscribe()
 
     def look(self, offers: list) -> None:
@@ -48,7 +48,8 @@ class Tap:
         qos = _request(self._kind, offers)
         if (qos.reliability, qos.durability) != (self._qos.reliability, self._qos.durability):
             self.close()
-            self._qos, self._subscription = qos, self._subscribe()
+            self._qos, self._renewed = qos, True
+            self._subscription = self._subscribe()
 
     def take(self) -> None:
         """At most as many as the middleware holds: there are other topics."""
@@ -70,7 +71,7 @@ class Tap:
         )
 
     def _receive(self, data: bytes, info: dict) -> None:
-        if self._gaps.repeated(info):  # latched, and sent again to the new subscription
+        if self._renewed and self._gaps.repeated(info):  # latched, and sent again to the new subscription
             return
         if missed := self._gaps.missed(info):
             self._on_missed(missed)

@@ -54,6 +54,7 @@ class BagWriter:
         self._made = compression, chunk_bytes
         self._done: list[FileInfo] = []
         self._done_counts, self._done_bytes = Counter(), 0
+        self._file: McapFile | None = None
         self._reserve()
         self._open()
 
@@ -68,7 +69,7 @@ class BagWriter:
     @property
     def file_bytes(self) -> int:
         """Of the file that is being written, the pending chunk included."""
-        return self._file.size + self._file.pending
+        return self._file.size + self._file.pending if self._file else 0
 
     def add(self, topic: Topic) -> None:
         self.topics[topic.name] = topic
@@ -95,11 +96,12 @@ class BagWriter:
         """All is finished; custom: more of custom_data, which begins with the provenance. OSError: it was not."""
         (self.path / RESERVE).unlink(missing_ok=True)
         self.provenance |= custom or {}
-        try:
-            self._finish_file()
-        except OSError:
-            self._file.close()
-            raise
+        if self._file:
+            try:
+                self._finish_file()
+            except OSError:
+                self._file.close()
+                raise
         counts = [(topic, self._done_counts[name]) for name, topic in self.topics.items()]
         write_whole(self.path / METADATA, metadata_yaml(self._done, counts, self.provenance))
 
@@ -127,6 +129,7 @@ class BagWriter:
         self._done.append(info)
         self._done_counts.update(counts)
         self._done_bytes += file.size
+        self._file, self._ids = None, {}
 
     def _counts(self) -> dict[str, int]:
         return {name: self._file.counts[channel] for name, channel in self._ids.items()}

@@ -98,6 +98,15 @@ def size_of(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
+def crc_of(file: BinaryIO, start: int, end: int) -> int:
+    """Of the bytes between two places."""
+    file.seek(start)
+    crc = 0
+    while left := end - file.tell():
+        crc = zlib.crc32(file.read(min(left, _BLOCK)), crc)
+    return crc
+
+
 def walk(file: BinaryIO, start: int = len(MAGIC)) -> Iterator[Record]:
     """Each from a place on, up to the footer; Damage at the first that is none."""
     place, size = start, size_of(file)

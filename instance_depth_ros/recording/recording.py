@@ -80,7 +80,9 @@ class Recording:
         self._bag: BagWriter | None = None
         self._early: list[Item] = []  # of latched topics, while the bag has not begun
         self._taken_bytes, self._arrived_bytes, self._rate = 0, 0, None
+        # When the first message came that is not safe yet, and the first of the file.
         self._unsafe_since: float | None = None
+        self._file_since: float | None = None
         self._measured = time.monotonic(), 0
         self._last_loss = -LATELY_S
         self._noted_losses = 0
@@ -205,12 +207,11 @@ class Recording:
             batch = self._backlog.take(BATCH_BYTES)
         for item, data in self._encoded(batch):
             self._write(item, data)
+            self._flush_and_split()
         self._wake.clear()
-        now = time.monotonic()
-        if self._bag:
-            self._flush_and_split(now)
-        if now - self._measured[0] >= 1:
-            self._measure(now)
+        self._flush_and_split()
+        self._count_written()
+        self._measure()
         self._watch_space()
         if not self.ended and self._backlog.bytes < POLL_BYTES:
             self._wake.wait(POLL_S)
@@ -236,7 +237,7 @@ class Recording:
             if self.path.exists():  # begun by another in the same second
                 self.path = _unused(self.folder, self._name)
             self._bag = BagWriter(self.path, self._provenance, self.options.compression)
-            self._file_since, self._news = item.arrived_s, {}
+            self._news = {}
             early, self._early = self._early, []
             for latched in early:
                 self._write(latched._replace(received_ns=max(latched.received_ns, item.received_ns)), latched.data)
@@ -244,23 +245,27 @@ class Recording:
             self._bag.add(self._topics[item.name])
         self._taken_bytes += len(item.data)
         self._unsafe_since = self._unsafe_since or item.arrived_s
+        self._file_since = self._file_since or item.arrived_s
         self._bag.write(item.name, data, item.received_ns, item.source_ns, item.sequence)
 
-    def _flush_and_split(self, now: float) -> None:
-        """Half the interval is for the way to the disk."""
-        options, bag = self.options, self._bag
+    def _flush_and_split(self) -> None:
+        """Where it is time; half the interval is for the way to the disk."""
+        options, bag, now = self.options, self._bag, time.monotonic()
+        if bag is None:
+            return
         if self._unsafe_since and now - self._unsafe_since >= options.flush_s / 2:
             self._note_news()
             bag.sync()
             self._unsafe_since = None
+        if self._file_since is None:  # nothing to split
+            return
         if (
             self._split
             or (options.split_s and now - self._file_since >= options.split_s)
             or (options.split_bytes and bag.file_bytes >= options.split_bytes)
         ):
+            self._split, self._file_since = False, None
             bag.split()
-            self._split, self._file_since = False, now
-        self._count_written()
 
     def _note_news(self) -> None:
         """Provenance and losses into the file, as far as they are new: a crash would take them along."""
@@ -274,8 +279,11 @@ class Recording:
             self._noted_losses = losses
             self._bag.note(LOSSES, {"counts": self._counts_json()})
 
-    def _measure(self, now: float) -> None:
-        then, before = self._measured
+    def _measure(self) -> None:
+        """Once a second, how much arrives."""
+        now, (then, before) = time.monotonic(), self._measured
+        if now - then < 1:
+            return
         rate = (self._arrived_bytes - before) / (now - then)
         self._measured = now, self._arrived_bytes
         self._rate = rate if self._rate is None else self._rate + (rate - self._rate) / LATELY_S
@@ -298,10 +306,11 @@ class Recording:
             if self._bag:
                 with suppress(OSError):  # what it does not take is counted below
                     self._bag.sync()
-                self._count_written()
+            self._count_written()
             self._count_missing()
             if self._bag:
                 self._bag.close({**self._provenance, "counts": self._counts_json()})
+                self.bytes_written = self._bag.bytes
         except Exception as error:
             problem = f"{self.path} was not finished ({_reason(error)}); instance-depth dataset repair mends it"
             self._end("write_failed", f"{self._problem}; {problem}" if self._problem else problem)
@@ -328,6 +337,8 @@ class Recording:
             log.error("%s", self._problem)
 
     def _count_written(self) -> None:
+        if self._bag is None:
+            return
         for name, written in self._bag.written.items():
             self.counts[name].written = written
         self.bytes_written = self._bag.bytes

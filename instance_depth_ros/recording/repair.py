@@ -20,9 +20,11 @@ from .layout import Opcode
 from .layout import records as mcap
 from .mcap_file import McapFile
 from .metadata import METADATA, ROOT, metadata_yaml
-from .reading import Contents, Cut, Damage, Record, message, readable, walk
+from .reading import Contents, Cut, Damage, Record, crc_of, message, readable, walk
 from .space import RecordingError, free_bytes, megabytes
 from .verify import UNFINISHED, Check, check_bag, counted, mcap_files, opened
+
+FOOTER_AND_MAGIC = 37  # bytes at the end of a whole file
 
 
 def main(args: Namespace) -> int:
@@ -133,24 +135,33 @@ def _known(target: McapFile, channels: Iterable[int], record: Record) -> None:
 def _described_in_summary(source: BinaryIO) -> list[mcap.Schema | mcap.Channel]:
     """Schemas and channels as the summary repeats them; none where it is not there or not whole."""
     try:
-        source.seek(-37, os.SEEK_END)  # footer and magic
-        place = source.tell()
-        (footer,) = walk(source, place)
-        start = footer.parsed().summary_start
-        found = [r.parsed() for r in walk(source, start) if r.opcode in (Opcode.SCHEMA, Opcode.CHANNEL)]
-    except (OSError, ValueError):
+        source.seek(-FOOTER_AND_MAGIC, os.SEEK_END)
+        (record,) = walk(source, source.tell())
+        footer: mcap.Footer = record.parsed()
+        if not footer.summary_crc or footer.summary_crc != crc_of(source, footer.summary_start, record.end - 4):
+            return []
+        summary = walk(source, footer.summary_start)
+        return [record.parsed() for record in summary if record.opcode in (Opcode.SCHEMA, Opcode.CHANNEL)]
+    except (OSError, ValueError):  # too short, or damaged
         return []
-    return found
 
 
 def _topics(checks: list[Check]) -> list[tuple[Topic, int]]:
     counts, topics = counted(checks), {}
     for check in checks:
         for channel in check.channels.values():
-            said = channel.metadata
-            hash_and_qos = said.get("topic_type_hash", ""), said.get("offered_qos_profiles", "")
-            topics.setdefault(channel.topic, Topic(channel.topic, counts[channel.topic][0], "", *hash_and_qos))
+            said, kind = channel.metadata, counts[channel.topic][0]
+            qos = _yaml_or_none(said.get("offered_qos_profiles", ""))
+            topics.setdefault(channel.topic, Topic(channel.topic, kind, "", said.get("topic_type_hash", ""), qos))
     return [(topic, counts[name][1]) for name, topic in topics.items()]
+
+
+def _yaml_or_none(text: str) -> str:
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError:
+        return ""
+    return text
 
 
 def _custom(folder: Path, checks: list[Check]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import zlib
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import yaml
 from .layout import MAGIC, Opcode
 from .layout import records as mcap
 from .metadata import METADATA, ROOT, FileInfo
-from .reading import Contents, Damage, Record, message, readable
+from .reading import Contents, Damage, Record, crc_of, message, readable
 from .space import RecordingError
 
 UNFINISHED = (".part", ".repaired")
@@ -194,14 +193,14 @@ class Check:
         file.seek(record.end)
         if file.read(len(MAGIC) + 1) != MAGIC:
             self.problems.append(f"does not end behind its footer at byte {record.end}")
-        if (crc := data_end.parsed().data_section_crc) and crc != _crc(file, 0, data_end.place):
+        if (crc := data_end.parsed().data_section_crc) and crc != crc_of(file, 0, data_end.place):
             self.problems.append("data section is damaged: its CRC is not that of its bytes")
         if not footer.summary_start:
             self.problems.append("has no summary")
             return
         if footer.summary_start != data_end.end:
             self.problems.append(f"footer says that the summary begins at byte {footer.summary_start}")
-        if footer.summary_crc and footer.summary_crc != _crc(file, data_end.end, record.end - 4):
+        if footer.summary_crc and footer.summary_crc != crc_of(file, data_end.end, record.end - 4):
             self.problems.append("summary is damaged: its CRC is not that of its bytes")
         self._check_summary()
 
@@ -244,14 +243,6 @@ class Check:
                 self.problems.append(f"statistics say {name} {getattr(said, name)}, and it is {value}")
         if {channel: count for channel, count in said.channel_message_counts.items() if count} != dict(self.counts):
             self.problems.append("statistics say other counts of messages by channel than there are")
-
-
-def _crc(file: BinaryIO, start: int, end: int) -> int:
-    file.seek(start)
-    crc = 0
-    while left := end - file.tell():
-        crc = zlib.crc32(file.read(min(left, 1 << 24)), crc)
-    return crc
 
 
 def _check_metadata(folder: Path, checks: list[Check]) -> Iterator[str]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ FIRST_MB_PER_S, GROWTH, MOST_MB_PER_S, TRIAL_S = 100.0, 1.2, 2000.0, 3.0
 # What the publisher does not reach is no measure of the recorder.
 REACHED = 0.95
 NAMESPACE = "bench"
+ON_THE_WAY_S = 0.5  # of the last messages
 
 
 def jobs(observer: type | None) -> Iterator[Job]:
@@ -105,6 +107,7 @@ def recorded(messages: dict[str, object], fps: float, seconds: float) -> dict:
             before_s = cpu_s(process.pid)
             sent, taken_s = feeder.run(fps, seconds)
             share = (cpu_s(process.pid) - before_s) / taken_s
+            time.sleep(ON_THE_WAY_S)
             process.send_signal(signal.SIGINT)
             process.wait(60)
         (bag,) = Path(folder).glob("*/metadata.yaml")
