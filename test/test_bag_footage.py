@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -272,19 +271,6 @@ def test_split_bags_are_one_and_in_order(tmp_path):
     bag = BagSequence(tmp_path / "bag")
     assert [bag.frame(n)["stamp_ns"] for n in range(12)] == [stamp(n) for n in range(12)]
     assert np.array_equal(bag.read(11, ("color",))["color"], numbered(11)) and bag.intrinsics.assumed
-
-
-def test_memory_does_not_grow_with_the_bag(tmp_path):
-    peaks = []
-    for count_ in (20, 20, 120):  # the first imports what it needs
-        path = rewritten(write(tmp_path / f"plain{len(peaks)}", moments(count_)), tmp_path / f"{len(peaks)}", "zstd")
-        tracemalloc.start()
-        bag = BagSequence(path)
-        for index in range(len(bag)):
-            bag[index]
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[2] < peaks[1] + 300_000 < 20 * numbered(0).nbytes
 
 
 def test_a_folder_may_hold_bags_and_sequences(tmp_path):

@@ -40,7 +40,8 @@ class SequenceBagWriter(Part):
         self._frame_id = camera.get("frame_id") or FRAME_ID
         estimated = str(camera["depth_source"]).startswith("estimate")
         self._depth = ESTIMATE if estimated else DEPTH
-        self._masks = MASKS[about.get("masks") or ("truth" if about.get("source") == "simulated" else "given")]
+        whose = about.get("masks") or ("truth" if about.get("source") == "simulated" else "")
+        self._masks = MASKS.get(whose, MASKS["given"])
         self._jpeg = None
         for left in self.part.iterdir():
             if left.is_dir():

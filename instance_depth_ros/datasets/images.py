@@ -48,8 +48,7 @@ class Images:
         stamped = all(stem.isdigit() and len(stem) >= STAMP_DIGITS for stem in stems)
         self._stamps = [int(stem) if stamped else round(n * 1e9 / fps) for n, stem in enumerate(stems)]
         self.layers = tuple(self._files)
-        self.camera = self._camera()
-        self.intrinsics = intrinsics_from_json(self.camera)
+        self.camera, self.intrinsics = self._camera()
         self.about = {
             "name": self.folder.name,
             "activity": None,
@@ -86,14 +85,20 @@ class Images:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _camera(self) -> dict:
-        path = self.folder / "camera.json"
+    def _camera(self) -> tuple[dict, Intrinsics]:
+        path, (height, width) = self.folder / "camera.json", _color(self._files["color"][0]).shape[:2]
         if path.is_file():
-            return json.loads(path.read_text())
-        height, width = _color(self._files["color"][0]).shape[:2]
+            try:
+                camera = json.loads(path.read_text())
+                camera["depth_unit_m"], camera["depth_source"]
+                lens = intrinsics_from_json(camera)
+                lens.check((height, width))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path} lacks, misspells or contradicts {error}") from error
+            return camera, lens
         lens = Intrinsics.from_fov(width, height, config.BY_NAME["assumed_fov_deg"].default, assumed=True)
         depth = "depth/" if "depth_m" in self._files else "none"
-        return camera_json(lens, MILLIMETRE, depth, assumed=True)
+        return camera_json(lens, MILLIMETRE, depth, assumed=True), lens
 
 
 def holds_pictures(path: Path) -> bool:
