@@ -37,7 +37,7 @@ class _Group:
 class Identities:
     """ids: of each frame, (K,) int, 0 where it is too little to be told of. classes: id -> class_id.
 
-    disputed: (frame, id, id), where the directions of time disagree on who is who.
+    disputed: (frame, id, id), where first a direction of time takes the one for the other.
     """
 
     ids: list[np.ndarray]
@@ -64,12 +64,12 @@ def identify(frames: Sequence[Observed], intrinsics: Intrinsics, settings: Simpl
     told = {place for way in ways for t, ids in enumerate(way) for place in _places(t, ids > 0)}
     told |= {place for t, frame in enumerate(frames) for place in _places(t, frame.certain)}
     ids, classes = _numbered(frames, groups, told)
-    disputes = {
-        (other[0], *sorted(int(ids[t][k]) for t, k in (one, other)))
-        for one, other in (link for way in ways for link in _links(way))
-        if groups[one] is not groups[other]
-    }
-    return Identities(ids, classes, sorted(d for d in disputes if d[1] != d[2] and d[1]))
+    disputed = {}
+    for one, other in sorted((link for way in ways for link in _links(way)), key=lambda link: link[1]):
+        pair = tuple(sorted(int(ids[t][k]) for t, k in (one, other)))
+        if groups[one] is not groups[other] and all(pair):
+            disputed.setdefault(pair, other[0])
+    return Identities(ids, classes, [(frame, *pair) for pair, frame in disputed.items()])
 
 
 def _tracked(frames, order: Sequence[int], intrinsics: Intrinsics, settings) -> list[np.ndarray]:

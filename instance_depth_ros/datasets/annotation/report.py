@@ -18,7 +18,7 @@ MOST_LINES = 40  # of one kind of suspects, in the text
 def report(frames: Sequence[Observed], identities: Identities, suspects: list[Suspect]) -> dict:
     """For annotation.json; where the directions of time disagree is suspect, too."""
     disputed = [
-        Suspect("switch", frame, tuple(ids), "tracked forwards it is one, backwards another")
+        Suspect("switch", frame, tuple(ids), "in one direction of time the tracker takes one for the other")
         for frame, *ids in identities.disputed
         if not any(s.kind == "switch" and s.frame == frame and set(s.ids) == set(ids) for s in suspects)
     ]

@@ -55,6 +55,7 @@ class Review:
         self._before: tuple[np.ndarray, np.ndarray, list[int]] | None = None  # grey, ids, whose
         self._sights: dict[int, list[_Sight]] = defaultdict(list)
         self._suspects: list[Suspect] = []
+        self._two_depths: dict[int, int] = {}  # id -> the last frame in which it had
 
     def add(self, frame: Mapping) -> None:
         """color, ids, instances, and depth_m where a sensor measured it."""
@@ -82,9 +83,11 @@ class Review:
         part = np.s_[y : y + h, x : x + w]
         layer_m, off = depth_layer(depth_m[part][ids[part] == row["id"]], row["class"])
         if off > TWO_DEPTHS:
-            self._suspects.append(
-                Suspect("depth", index, (row["id"],), f"{off:.0%} of its pixels are not near {layer_m:.1f} m")
-            )
+            before = self._two_depths.get(row["id"])
+            self._two_depths[row["id"]] = index
+            if before != index - 1:  # of a run, the first says enough
+                what = f"{off:.0%} of its pixels are not near {layer_m:.1f} m"
+                self._suspects.append(Suspect("depth", index, (row["id"],), what))
 
     def _look_for_swaps(self, index: int, frame: Mapping, whose: list[int]) -> None:
         height, width = frame["ids"].shape
