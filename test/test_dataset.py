@@ -293,7 +293,8 @@ def test_statistics_say_what_a_recording_cannot_tell(tmp_path, capsys):
     depth_m[9:18] = np.nan
     bare = {"depth_m": depth_m, "instances": []}
     for name, layers in (("bare", {}), ("masks", {"ids": ids}), ("empty", {"ids": 0 * ids})):
-        with SequenceWriter(tmp_path / name, {"name": name, "frames": 2}, camera) as writer:
+        about = {"name": name, "frames": 2, "left_out": {"no mask": 3}}
+        with SequenceWriter(tmp_path / name, about, camera) as writer:
             for index in range(2):
                 writer.add({"stamp_ns": index, **bare, **layers})
     assert main(["dataset", "statistics", str(tmp_path)]) == 0
@@ -310,6 +311,7 @@ def test_statistics_say_what_a_recording_cannot_tell(tmp_path, capsys):
     }
     for what in ("objects: 1 of 3 videos", "classes: 1 videos", "activity: 3 videos", "depth: 50.0 % of the objects"):
         assert f"unknown {what}" in said_by
+    assert "left out: 9 frames of bags: no mask" in said_by
     assert (tmp_path / "statistics.csv").read_text().splitlines()[1:] == [
         "bare,unknown,2,,,,,,,",
         "empty,unknown,2,0.0,0,0,0,0,0,0",

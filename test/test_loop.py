@@ -17,6 +17,7 @@ for needed in ("rclpy", "mujoco", "rosbags"):
     pytest.importorskip(needed, reason="needs ROS, and the extras simulation and replay")
 from ros_graph import own_domain  # noqa: E402
 
+from instance_depth_ros.cli import main  # noqa: E402
 from instance_depth_ros.datasets.partition import PARTS, read_split  # noqa: E402
 from instance_depth_ros.datasets.sequence import open_folder  # noqa: E402
 
@@ -80,3 +81,14 @@ def test_it_is_learned_from_and_judged_by_what_was_kept_for_it(loop):
     assert list(result["by_clip"]) == parts["test"] and result["frames"] == FRAMES
     assert 0 < result["all"]["rel"] < 1 and 0 < result["published"]["rel"] < 1
     assert result["weights"].endswith("out/loop/train/loop/loop.safetensors")
+
+
+def test_bags_are_counted_judged_and_split_as_they_are(loop, tmp_path):
+    bags = str(loop[0] / "bags")
+    for action, *options in (["statistics", "--out", str(tmp_path)], ["quality", "--out", str(tmp_path)], ["split"]):
+        assert main(["dataset", action, bags, *options]) == 0
+    counted = json.loads((tmp_path / "statistics.json").read_text())
+    assert counted["all"]["videos"] == 3 and counted["all"]["objects_unknown_videos"] == 0
+    assert counted["all"]["frames"] + sum(counted["left_out"].values()) == 3 * FRAMES
+    assert len(json.loads((tmp_path / "quality.json").read_text())["sequences"]) == 3
+    assert sorted(sum(read_split(bags).values(), [])) == [sequence.about["name"] for sequence in open_folder(bags)]

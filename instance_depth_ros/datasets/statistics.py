@@ -134,10 +134,14 @@ def _by_depth(rows: Iterable[dict]) -> np.ndarray:
 
 def statistics(sequences: Iterable[Footage], parts: dict[str, list[str]] | None = None) -> dict:
     """all: of all sequences; gid_activities, sports: of those that GID has; activities: of each; parts: of each part
-    of a split (names of its sequences); videos: of each, as points of Figure 3b."""
-    videos = [
-        (sequence.about.get("activity") or UNKNOWN, sequence.about["name"], count(sequence)) for sequence in sequences
-    ]
+    of a split (names of its sequences); videos: of each, as points of Figure 3b; left_out: frames of bags that are not
+    among them, by reason."""
+    videos, left_out = [], defaultdict(int)
+    for sequence in sequences:
+        about = sequence.about
+        videos.append((about.get("activity") or UNKNOWN, about["name"], count(sequence)))
+        for reason, frames in (about.get("left_out") or {}).items():
+            left_out[reason] += frames
     activities, parts = sorted({activity for activity, _, _ in videos}), parts or {}
     return {
         "gid": GID,
@@ -146,6 +150,7 @@ def statistics(sequences: Iterable[Footage], parts: dict[str, list[str]] | None 
         "sports": _sum(counts for activity, _, counts in videos if activity in SPORTS).result(),
         "activities": {a: _sum(c for activity, _, c in videos if activity == a).result() for a in activities},
         "parts": {part: _sum(c for _, name, c in videos if name in names).result() for part, names in parts.items()},
+        "left_out": left_out,
         "videos": [
             {"name": name, "activity": activity, "frames": c.frames}
             | {"average_objects": c.videos_objects if c.told else None}
@@ -203,7 +208,8 @@ def unknown(result: dict) -> list[str]:
         unnamed and f"activity: {unnamed} videos have none in sequence.json",
         every["depth_unknown"] and f"depth: {100 * every['depth_unknown']:.1f} % of the objects have none",
     ]
-    return [f"unknown {line}" for line in lines if line]
+    left_out = [f"left out: {frames} frames of bags: {reason}" for reason, frames in result["left_out"].items()]
+    return [f"unknown {line}" for line in lines if line] + left_out
 
 
 def plot(result: dict, path: Path) -> None:
