@@ -117,7 +117,7 @@ def unsettle() -> None:
 def give_back() -> None:
     """What is free in the heap goes back to the kernel: else a process keeps the most that it ever needed at once.
 
-    Once in a while only, as the next frame has it all mapped anew.
+    Every few seconds, not each frame: it takes some milliseconds, and the next frame has it all mapped anew.
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)

@@ -30,7 +30,7 @@ from .topics import DepthTopics
 from .worker import Worker
 
 INSTALL = "pip install torch safetensors, into the Python that runs this node"
-GIVE_BACK_S = 60.0
+GIVE_BACK_S = 5.0
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 

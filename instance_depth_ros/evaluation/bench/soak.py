@@ -28,7 +28,7 @@ FIRST_S = 60.0  # what is allocated by then may stay
 GROWTH, SLOWER = 0.01, 1.2
 # What is sent before the depth node has found the camera, which a busy machine takes so long for, nobody can count.
 UNSEEN_S = 3.0
-# Readings of memory that are averaged: in so many seconds a node gives back once what it does not need.
+# Readings of memory that are averaged: one alone trembles with what is on its way.
 READINGS = 60
 
 
