@@ -1,6 +1,8 @@
 """The recorder node as people and programs use it: its services, its settings while it runs, what its bags say."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,15 +10,24 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS")
 from bag_reading import files, metadata, of_topic, schemas  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
+from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3  # noqa: E402
 from recorder_graph import COLOR, DEPTH, RecorderGraph  # noqa: E402
 from ros_graph import FOCAL_PX, SIZE, camera_info, image, own_domain, picture  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from instance_depth_ros.nodes.origins import mounting  # noqa: E402
 from instance_depth_ros.provenance import commit  # noqa: E402
 
 own_domain()
 ERROR = DiagnosticStatus.ERROR
+LARGE = (600, 800)  # of a picture larger than the smallest queue
+
+
+def came(graph) -> int:
+    """Of pictures that are recorded, or were in a pause."""
+    values = graph.diagnostics()
+    return int(values.get(graph.name(COLOR), "0").split()[0]) + int(values["messages_paused"])
 
 
 def test_recording_begins_and_ends_when_told(tmp_path):
@@ -55,12 +66,6 @@ def test_what_comes_in_a_pause_is_not_in_the_bag_and_is_no_loss(tmp_path):
     assert of_topic(bag, graph.name(COLOR)) == [sent[0], sent[2]]
 
 
-def came(graph) -> int:
-    """Of pictures that are recorded, or were in a pause."""
-    values = graph.diagnostics()
-    return int(values.get(graph.name(COLOR), "0").split()[0]) + int(values["messages_paused"])
-
-
 def test_a_split_begins_a_new_file_and_loses_nothing(tmp_path):
     with RecorderGraph(tmp_path) as graph:
         color = graph.publisher(Image, COLOR)
@@ -76,20 +81,29 @@ def test_a_split_begins_a_new_file_and_loses_nothing(tmp_path):
 
 
 def test_a_snapshot_holds_what_was_before_the_trigger(tmp_path):
-    with RecorderGraph(tmp_path, record_at_start=False) as graph:
+    with RecorderGraph(tmp_path, record_at_start=False, record_profile="camera") as graph:
         assert "set record_snapshot_s" in graph.trigger("snapshot").message
         assert graph.set("record_snapshot_s", 60.0).successful
         graph.until(lambda: graph.diagnostics()["state"] == "standby")
         color = graph.publisher(Image, COLOR)
         for number in range(4):
             color.publish(image(picture(number), number))
-        graph.until(lambda: graph.diagnostics().get(graph.name(COLOR)) and int(graph.diagnostics()["messages_in"]) >= 4)
+        graph.until(lambda: came(graph) == 4)
         kept = graph.trigger("snapshot")
         assert kept.success
         (bag,) = tmp_path.iterdir()
         assert str(bag) == kept.message
         graph.until((bag / "metadata.yaml").exists)
         assert of_topic(bag, graph.name(COLOR)) == [data for data, _ in graph.sent[graph.name(COLOR)]]
+        # Of a past that is too large only the last is held.
+        assert graph.set("record_snapshot_mb", 2.0).successful
+        graph.until(lambda: graph.tested._session._limits.ring_bytes == 2_000_000)
+        for number in (5, 6):
+            color.publish(image(picture(number, LARGE), number))
+        graph.until(lambda: came(graph) == len(graph.sent[graph.name(COLOR)]) == 6)
+        kept = Path(graph.trigger("snapshot").message)
+        graph.until((kept / "metadata.yaml").exists)
+        assert of_topic(kept, graph.name(COLOR)) == [graph.sent[graph.name(COLOR)][-1][0]]
         # A bag that is begun now takes only what comes now.
         assert graph.record(True).success
         color.publish(image(picture(9), 9))
@@ -98,7 +112,7 @@ def test_a_snapshot_holds_what_was_before_the_trigger(tmp_path):
 
 
 def test_settings_act_while_it_records(tmp_path):
-    with RecorderGraph(tmp_path, record_profile="camera") as graph:
+    with RecorderGraph(tmp_path, record_profile="camera", record_flush_s=60.0) as graph:
         color = graph.publisher(Image, COLOR)
         points = graph.publisher(PointCloud2, "depth/points", heard=False)
         extra = graph.publisher(String, "extra", heard=False)
@@ -113,20 +127,27 @@ def test_settings_act_while_it_records(tmp_path):
         # What decides over the whole bag waits for the next.
         refused = graph.set("record_compression", "zstd")
         assert not refused.successful and "next start" in refused.reason
+        assert graph.set("silence_s", 0.5).successful
+        graph.until(lambda: "no picture for" in graph.said)
         # Limits of the recording itself.
-        assert graph.set("record_split_mb", 0.001).successful
-        for number in range(3):
+        color.publish(image(picture(0), 0))
+        graph.until(lambda: graph.name(COLOR) in graph.diagnostics())
+        assert graph.set("record_flush_s", 0.05).successful
+        graph.until(lambda: graph.diagnostics()[graph.name(COLOR)].startswith("1 written"), patience_s=25)
+        for number, (name, value) in enumerate({"record_split_mb": 0.001, "record_split_s": 0.01}.items(), 2):
+            assert graph.set(name, value).successful
             color.publish(image(picture(number), number))
-            graph.written(number + 1, COLOR)
-        graph.until(lambda: len(list(tmp_path.glob("*/*.mcap"))) >= 3)
+            graph.until(lambda number=number: len(list(tmp_path.glob("*/*.mcap"))) >= number)
+            graph.written(number, COLOR)
+            graph.set(name, 0.0)
         assert graph.set("record_queue_mb", 1.0).successful
         graph.until(lambda: graph.tested._session._limits.queue_bytes == 1_000_000)
-        color.publish(image(picture(1, (600, 800)), 1))
+        color.publish(image(picture(1, LARGE), 1))
         graph.until(lambda: graph.diagnostics().get("lost_queue_full") == "1")
         # The disk has become too full for the bag to go on: it is closed, and whole.
         assert graph.set("record_min_free_mb", 1e6).successful
         graph.until(lambda: graph.diagnostics()["state"] == "stopped" and graph.level == ERROR)
-        assert "nearly full" in graph.said and len(metadata(next(tmp_path.iterdir()))["files"]) >= 3
+        assert "nearly full" in graph.said and len(metadata(next(tmp_path.iterdir()))["files"]) >= 2
         graph.until(lambda: color.get_subscription_count() == 1)
 
 
@@ -162,6 +183,14 @@ def test_a_bag_says_where_it_comes_from(tmp_path):
     assert own["record_profile"] == "estimate" and own["record_folder"] == str(tmp_path)
     counts = json.loads(said["counts"])[graph.name(COLOR)]
     assert (counts["received"], counts["written"], counts["lost"]) == (1, 1, {})
+
+
+def test_the_mounting_is_told_as_tf_has_it():
+    shift, turn = Vector3(x=0.1, y=-0.2, z=0.3), Quaternion(x=0.0, y=0.0, z=0.6, w=0.8)
+    one = TransformStamped(child_frame_id="lens", transform=Transform(translation=shift, rotation=turn))
+    one.header.frame_id = "base"
+    told = {"parent": "base", "child": "lens", "translation_m": [0.1, -0.2, 0.3], "rotation_xyzw": [0.0, 0.0, 0.6, 0.8]}
+    assert mounting(SimpleNamespace(transforms=[one])) == {"lens": told}
 
 
 def test_pictures_are_compressed_as_asked_and_come_back_the_same(tmp_path):

@@ -1,6 +1,7 @@
 """A recording takes what comes without waiting, gives up the least valuable first, and counts all of it."""
 
 import json
+import shutil
 import threading
 import time
 
@@ -24,6 +25,7 @@ from recording_bags import (
 
 from instance_depth_ros.recording.backlog import Backlog, Item
 from instance_depth_ros.recording.recording import Recording
+from instance_depth_ros.recording.repair import repair
 from instance_depth_ros.recording.space import RecordingError
 
 KB = 1000
@@ -209,6 +211,40 @@ def test_what_comes_is_in_the_file_soon_and_the_minutes_are_told(memory):
     recording.close()
     put(recording, COLOR, [3])
     assert recording.counts[COLOR].lost == {"closed": 1}
+
+
+def test_what_becomes_known_later_is_in_a_bag_that_is_never_closed(memory):
+    recording = Recording(memory, options(flush_s=0.1), PROVENANCE)
+    recording.add(topic())
+    put(recording, COLOR, [0])
+    until(lambda: recording.counts[COLOR].written)
+    recording.note({"intrinsics": "fx 600"})
+    recording.lost(COLOR, "not_received", 2)
+    put(recording, COLOR, [1])
+    until(lambda: recording.counts[COLOR].written == 2)
+    killed = shutil.copytree(recording.path, memory / "killed")
+    list(repair(killed))
+    said = yaml.safe_load((killed / "metadata.yaml").read_text())["rosbag2_bagfile_information"]["custom_data"]
+    assert said.items() >= {**PROVENANCE, "intrinsics": "fx 600"}.items() and said["repaired"]
+    assert json.loads(said["counts"])[COLOR]["lost"] == {"not_received": 2} and numbers(killed) == [0, 1]
+    recording.close()
+    assert problems(recording.path) == []
+
+
+def test_limits_act_while_it_records(memory):
+    recording, gate = Recording(memory, options(queue_bytes=10 * KB), PROVENANCE), Gate()
+    recording.add(topic(), gate)
+    put(recording, COLOR, [0])
+    assert gate.reached.wait(MINUTE_S)
+    put(recording, COLOR, range(1, 21))
+    assert recording.counts[COLOR].lost == {"queue_full": 10}
+    recording.limit(options(queue_bytes=20 * KB, ring_s=MINUTE_S))
+    put(recording, COLOR, range(21, 31))
+    gate.open.set()
+    snapshot = recording.snapshot()
+    recording.close()
+    assert numbers(recording.path) == [*range(11), *range(21, 31)] and numbers(snapshot) == list(range(21, 31))
+    assert recording.ended == "closed"
 
 
 def test_two_recordings_of_one_second_have_two_names(memory):

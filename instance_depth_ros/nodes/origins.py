@@ -59,20 +59,10 @@ class Origins:
             lens |= {"distortion_model": info.distortion_model, "D": list(info.d)}
             self._tell(f"intrinsics {topic}", json.dumps(lens))
         elif kind == TRANSFORMS and topic.endswith("tf_static"):
-            self._on_static(deserialize_message(data, message_class(kind)))
+            self._transforms |= mounting(deserialize_message(data, message_class(kind)))
+            self._tell("tf_static", json.dumps(list(self._transforms.values())))
             return True
         return False
-
-    def _on_static(self, message) -> None:
-        for found in message.transforms:
-            shift, turn = found.transform.translation, found.transform.rotation
-            self._transforms[found.child_frame_id] = {
-                "parent": found.header.frame_id,
-                "child": found.child_frame_id,
-                "translation_m": [shift.x, shift.y, shift.z],
-                "rotation_xyzw": [turn.x, turn.y, turn.z, turn.w],
-            }
-        self._tell("tf_static", json.dumps(list(self._transforms.values())))
 
     def _on_diagnostics(self, message) -> None:
         beside = self._node.get_namespace().rstrip("/")
@@ -98,6 +88,20 @@ class Origins:
 
     def _call(self, service: type, name: str, request: dict, then: Callable) -> None:
         self._calls.append(_Call(self._node.create_client(service, name), service.Request(**request), then))
+
+
+def mounting(message) -> dict[str, dict]:
+    """Of each child frame of a TFMessage where it stands in its parent: parent_from_child, a quaternion x y z w."""
+    found = {}
+    for one in message.transforms:
+        shift, turn = one.transform.translation, one.transform.rotation
+        found[one.child_frame_id] = {
+            "parent": one.header.frame_id,
+            "child": one.child_frame_id,
+            "translation_m": [shift.x, shift.y, shift.z],
+            "rotation_xyzw": [turn.x, turn.y, turn.z, turn.w],
+        }
+    return found
 
 
 class _Call:

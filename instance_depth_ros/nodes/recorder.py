@@ -90,6 +90,9 @@ class RecorderNode(Node):
         alarms = self._session.alarms if self._session else None
         if alarms != self._alarms:
             self._alarms = alarms
+            level, message, _ = self._describe()
+            if level == ERROR:
+                self._complain(message)
             self._diagnostics.publish()
 
     def _describe(self):

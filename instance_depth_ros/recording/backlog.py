@@ -28,6 +28,9 @@ class Backlog:
         self._rank_bytes: dict[int, int] = defaultdict(int)
         self._came = 0
 
+    def __len__(self) -> int:
+        return sum(map(len, self._ranks.values()))
+
     def put(self, item: Item, rank: int) -> list[Item]:
         """Those that were given up for it; only itself, where nothing that ranks higher would make room."""
         need = self.bytes + len(item.data) - self.most_bytes
@@ -45,11 +48,11 @@ class Backlog:
         self._count(rank, len(item.data))
         return lost
 
-    def take(self, most_bytes: int) -> list[Item]:
+    def take(self, most_bytes: float) -> list[Item]:
         """The first ones, until they are so many bytes."""
         items, size = [], 0
-        while self.bytes and size < most_bytes:
-            rank = min((rank for rank, waiting in self._ranks.items() if waiting), key=lambda r: self._ranks[r][0][0])
+        while size < most_bytes and (waiting := [rank for rank, queue in self._ranks.items() if queue]):
+            rank = min(waiting, key=lambda rank: self._ranks[rank][0][0])
             items.append(self._ranks[rank].popleft()[1])
             size += len(items[-1].data)
             self._count(rank, -len(items[-1].data))
@@ -78,7 +81,7 @@ class Ring:
         self._items.append(item)
         self._bytes += len(item.data)
         oldest, most_bytes = item.arrived_s - self.seconds, self.most_bytes or self._bytes
-        while self._items and (self._items[0].arrived_s < oldest or self._bytes > most_bytes):
+        while self._items and (self._items[0].arrived_s <= oldest or self._bytes > most_bytes):
             self._bytes -= len(self._items.popleft().data)
 
     def items(self) -> list[Item]:

@@ -85,7 +85,8 @@ class BagWriter:
 
     def sync(self) -> None:
         """What was written until now outlives a kill, and on a disk that keeps its word a loss of power."""
-        self._file.sync()
+        if self._file:  # a split may have failed in between
+            self._file.sync()
 
     def split(self) -> None:
         """The file is finished, and the next begun."""

@@ -51,7 +51,12 @@ class McapFile:
         with suppress(OSError):  # some network disks know no locks
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._new_chunk()
-        self._append([MAGIC, laid_out(mcap.Header("ros2", "instance_depth_ros"))])
+        try:
+            self._append([MAGIC, laid_out(mcap.Header("ros2", "instance_depth_ros"))])
+        except OSError:
+            self.close()
+            path.unlink()
+            raise
 
     def add_channel(self, topic: str, kind: str, definition: str, metadata: Mapping[str, str]) -> int:
         """The id for write(). definition: ros2msg; messages are CDR."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
-from .layout import MAGIC, Opcode, ReadDataStream, get_chunk_data_stream, records
+from .layout import MAGIC, Opcode, ReadDataStream, get_chunk_data_stream, records, zstandard
 
 MOST_BYTES = 1 << 30  # of one record; a length above is damage
 _HEAD = struct.Struct("<BQ")
@@ -44,7 +44,11 @@ class Damage(ValueError):
 
 
 class Cut(Damage):
-    """The file ends where it should not: what was not yet written when all stopped."""
+    """The file ends within the record at a place, or before its footer: what was not yet written when all stopped."""
+
+    def __init__(self, what: str, place: int):
+        super().__init__(what)
+        self.place = place
 
 
 class Record(NamedTuple):
@@ -114,12 +118,13 @@ def walk(file: BinaryIO, start: int = len(MAGIC)) -> Iterator[Record]:
         file.seek(place)
         head = file.read(_HEAD.size)
         if len(head) < _HEAD.size:
-            raise Cut(f"ends at byte {size} without a summary")
+            raise Cut(f"ends at byte {size} without a summary", place)
         opcode, length = _HEAD.unpack(head)
         if opcode not in _OPCODES or length > MOST_BYTES:
             raise Damage(f"holds no record at byte {place}")
         if place + _HEAD.size + length > size:
-            raise Cut(f"ends at byte {size}, within the {Opcode(opcode).name.lower()} that begins at byte {place}")
+            kind = Opcode(opcode).name.lower()
+            raise Cut(f"ends at byte {size}, within the {kind} that begins at byte {place}", place)
         record = Record(place, opcode, file.read(length))
         yield record
         if opcode == Opcode.FOOTER:
@@ -155,6 +160,27 @@ def readable(file: BinaryIO, problems: list[Damage]) -> Iterator[tuple[Record, C
             problems.append(damage)
             # Its length may be what is damaged, and then it hides what is within.
             place, end = min(filter(None, (end, next_chunk(file, place + 1))), default=None), None
+
+
+def torn_chunk(file: BinaryIO, place: int) -> Iterator[Record]:
+    """The whole records within a chunk that the end of the file cuts off; no CRC covers them."""
+    file.seek(place)
+    if not (head := _CHUNK.match(file.read(_LONGEST))):
+        return
+    file.seek(place + head.end(3))
+    data, compression = file.read(), head.group(2)[4:]
+    if compression == b"zstd":
+        data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    elif compression:
+        return
+    at = 0
+    while at + _HEAD.size <= len(data):
+        opcode, length = _HEAD.unpack_from(data, at)
+        end = at + _HEAD.size + length
+        if end > len(data) or opcode not in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
+            return
+        yield Record(place, opcode, data[at + _HEAD.size : end])
+        at = end
 
 
 def message(record: Record) -> Message:

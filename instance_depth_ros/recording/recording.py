@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -107,8 +108,7 @@ class Recording:
             item = Item(name, data, received_ns, source_ns, counts.received, time.monotonic())
             counts.received += 1
             self._arrived_bytes += len(data)
-            if self.options.ring_s:
-                self._ring.put(item, topic.latched)
+            self._ring.put(item, topic.latched)
             if self.ended or (self._paused and not topic.latched):
                 self._lose(name, self.ended or "paused")
                 return
@@ -195,7 +195,7 @@ class Recording:
         with suppress(OSError):  # a disk that is too small for this may do for the recording
             self.disk_bytes_per_s = write_speed(self.folder)
         try:
-            while not self.ended or self._backlog.bytes:
+            while not self.ended or len(self._backlog):
                 self._step()
         except Exception as error:
             log.debug("writing failed", exc_info=True)
@@ -298,7 +298,7 @@ class Recording:
         log.error("%s", problem)
         with self._lock:
             self.ended, self._problem = reason, problem
-            for item in self._backlog.take(self._backlog.bytes):
+            for item in self._backlog.take(math.inf):
                 self._lose(item.name, reason)
 
     def _finish(self) -> None:

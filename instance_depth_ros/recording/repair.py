@@ -1,14 +1,15 @@
 """`instance-depth dataset repair BAG`: a bag that was never closed, or is damaged, becomes one that all tools open.
 
-Each damaged file is copied, but for what cannot be read, and takes its place when the copy is whole and checked. Where
-more was left out than the torn end, the original stays beside it as NAME.mcap.damaged.
+Each damaged file is copied, but for what cannot be read, and takes its place when the copy is whole and checked. Of a
+chunk that the end cut off the whole messages are saved. Where more was left out than the torn end, the original stays
+beside the copy as NAME.mcap.damaged.
 """
 
 from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +21,7 @@ from .layout import Opcode
 from .layout import records as mcap
 from .mcap_file import McapFile
 from .metadata import METADATA, ROOT, metadata_yaml
-from .reading import Contents, Cut, Damage, Record, crc_of, message, readable, walk
+from .reading import Contents, Cut, Damage, Record, crc_of, message, readable, torn_chunk, walk
 from .space import RecordingError, free_bytes, megabytes
 from .verify import UNFINISHED, Check, check_bag, counted, mcap_files, opened
 
@@ -89,14 +90,21 @@ def _copy(source: BinaryIO, target: McapFile) -> list[Damage]:
     left_out: list[Damage] = []
     for described in _described_in_summary(source):
         _describe(target, described)
-    for record, found in readable(source, left_out):
-        if record.opcode == Opcode.DATA_END:
-            break
+    for record, found in _all_that_can_be_read(source, left_out):
         try:
             _copy_record(record, found, target)
         except Damage as damage:
             left_out.append(damage)
     return left_out
+
+
+def _all_that_can_be_read(source: BinaryIO, left_out: list[Damage]) -> Iterator[tuple[Record, Contents | None]]:
+    for record, found in readable(source, left_out):
+        if record.opcode == Opcode.DATA_END:
+            return
+        yield record, found
+    for cut in [damage for damage in left_out if isinstance(damage, Cut)]:
+        yield from ((record, None) for record in torn_chunk(source, cut.place))
 
 
 def _copy_record(record: Record, found: Contents | None, target: McapFile) -> None:
