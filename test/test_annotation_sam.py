@@ -31,9 +31,9 @@ def sam2(folder):
     """Its image processor needs torchvision."""
     pytest.importorskip("torchvision", reason=f"SAM 2 needs: {INSTALL}")
     torch.manual_seed(0)
-    backbone = {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1, 1, 1, 1]}
+    backbone = {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1, 1, 1, 2]}
     backbone |= {"embed_dim_per_stage": [8, 16, 24, 32], "num_attention_heads_per_stage": [1, 1, 1, 1]}
-    backbone |= {"window_size_per_stage": [4, 2, 2, 2], "global_attention_blocks": [3]}
+    backbone |= {"window_size_per_stage": [8, 4, 4, 4], "global_attention_blocks": [4]}
     backbone |= {"model_type": "sam2_hiera_det_model"}
     vision = {"backbone_config": backbone, "backbone_channel_list": [32, 24, 16, 8], "fpn_hidden_size": 32}
     vision |= {"backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]]}
