@@ -1,6 +1,7 @@
 # make demo     a real video becomes depth on a ROS 2 graph; pictures and figures in out/demo/
 # make test     lint and the suite          make bench   figures of this machine in out/bench.json
 # make eval     accuracy on sim-val         make soak    half an hour of the graph: does it stay as it was?
+# make loop     a camera, the graph, a bag, a dataset, training, evaluation; small, in out/loop/
 # make setup    only the environment        make clean
 #
 # CAMERA=simulated ACTIVITY=dance  CLIP=video.mp4  RATE=max  FRAMES=100  WEIGHTS=name-or-path  VIEWER=none   for demo
@@ -18,7 +19,7 @@ ifeq ($(TORCH),)
 unexport TORCH
 endif
 
-.PHONY: demo test bench soak eval lint clean setup
+.PHONY: demo test bench soak eval loop lint clean setup
 
 demo: setup
 	@$(RUN)instance-depth demo $(DEMO)
@@ -35,6 +36,9 @@ soak: setup
 
 eval: setup
 	$(RUN)instance-depth eval --data sim-val $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+
+loop: setup
+	@PATH="$(CURDIR)/$(RUN):$$PATH" tools/loop.sh
 
 lint: setup
 	$(RUN)ruff check .

@@ -177,6 +177,22 @@ def _statistics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where statistics.json and .png go (default: the folder)")
 
 
+def _split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder of sequences; split.json goes there")
+    for part, share, what in (("test", 0.2, "eval --data gid:DIR judges"), ("val", 0.1, "training validates by")):
+        told = f"share of the scenes that {what} (default: {share})"
+        parser.add_argument(f"--{part}", type=_number(float, 0, 1), default=share, metavar="SHARE", help=told)
+    parser.add_argument("--seed", type=_number(int, 0), default=0, metavar="N", help="another draw (default: 0)")
+    parser.add_argument("--force", action="store_true", help="overwrite a split.json")
+
+
+def _quality(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder of sequences")
+    parser.add_argument("--out", metavar="DIR", help="where quality.json and .png go (default: the folder)")
+    pairs = "look at so many pairs of neighbours a sequence; stamps are read of all (default: 30)"
+    parser.add_argument("--pairs", type=_count, default=30, metavar="N", help=pairs)
+
+
 def _export(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(way="export")
     parser.add_argument("source", metavar="BAG", help="a bag (folder or file), or a folder of bags")
@@ -301,6 +317,8 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 # action -> as VERBS
 DATASET_ACTIONS = {
     "statistics": ("datasets.statistics", "what a folder of sequences holds, beside GID", _statistics),
+    "split": ("datasets.partition", "whole videos for train, val and test, each activity in proportion", _split),
+    "quality": ("datasets.quality", "holes, noise, misregistration, stamps and exposure of each sequence", _quality),
     "export": ("datasets.convert", "bags to sequence folders or pictures, bit for bit", _export),
     "import": ("datasets.convert", "sequence folders or pictures to bags, bit for bit", _import),
     "verify": ("recording.verify", "check each chunk and index of a bag; a line for each fault, and exit 1", _bag),

@@ -281,7 +281,51 @@ def test_statistics_are_those_counted_by_hand(counted, tmp_path, capsys):
     said_by = capsys.readouterr().out
     assert "objects  actors" in said_by
     assert "112" in said_by and "625.9" in said_by and "8.7" in said_by
+    (sports,) = (line for line in said_by.splitlines() if line.startswith("GID's sports"))
+    assert sports.split()[2:] == ["2", "0", "3", "0", "0", "0"], "Figure 3a: people, by depth"
     assert (tmp_path / "out/statistics.png").stat().st_size > 5000
+
+
+def test_statistics_say_what_a_recording_cannot_tell(tmp_path, capsys):
+    camera, ids = camera_json(LENS, 0.001, "sensor"), np.zeros(SIZE, np.uint16)
+    ids[:9], ids[9:18] = 7, 8
+    depth_m = np.full(SIZE, 3.0, np.float32)
+    depth_m[9:18] = np.nan
+    bare = {"depth_m": depth_m, "instances": []}
+    for name, layers in (("bare", {}), ("masks", {"ids": ids}), ("empty", {"ids": 0 * ids})):
+        about = {"name": name, "frames": 2, "left_out": {"no mask": 3}}
+        with SequenceWriter(tmp_path / name, about, camera) as writer:
+            for index in range(2):
+                writer.add({"stamp_ns": index, **bare, **layers})
+    assert main(["dataset", "statistics", str(tmp_path)]) == 0
+    result, said_by = json.loads((tmp_path / "statistics.json").read_text()), capsys.readouterr().out
+    every = result["all"]
+    assert (every["videos"], every["frames"], every["objects_unknown_videos"]) == (3, 6, 1)
+    assert every["average_objects"] == 1, "two of masks, none of the empty one; the bare one does not count"
+    assert every["average_actors"] == 0 and every["partly_hidden"] is None
+    assert list(every["objects_by_depth"].values()) == [0, 2, 0, 0, 0, 0] and every["depth_unknown"] == 0.5
+    assert {video["name"]: video["average_objects"] for video in result["videos"]} == {
+        "bare": None,
+        "empty": 0,
+        "masks": 2,
+    }
+    for what in ("objects: 1 of 3 videos", "classes: 1 videos", "activity: 3 videos", "depth: 50.0 % of the objects"):
+        assert f"unknown {what}" in said_by
+    assert "left out: 9 frames of bags: no mask" in said_by
+    assert (tmp_path / "statistics.csv").read_text().splitlines()[1:] == [
+        "bare,unknown,2,,,,,,,",
+        "empty,unknown,2,0.0,0,0,0,0,0,0",
+        "masks,unknown,2,2.0,,,,,,",
+    ]
+
+
+def test_statistics_of_recordings_without_any_masks(tmp_path, capsys):
+    with SequenceWriter(tmp_path / "a", {"name": "a", "frames": 1}, camera_json(LENS, 0.001, "sensor")) as writer:
+        writer.add({"stamp_ns": 0, "instances": []})
+    assert main(["dataset", "statistics", str(tmp_path)]) == 0
+    line, people = (line for line in capsys.readouterr().out.splitlines() if line.startswith("all"))
+    assert people.split() == ["all", *"------"] and line.split() == ["all", "1", "1.0", *"---------"]
+    assert json.loads((tmp_path / "statistics.json").read_text())["all"]["average_objects"] is None
 
 
 def test_statistics_of_nothing_say_where_sequences_come_from(tmp_path, capsys):

@@ -21,7 +21,8 @@ import numpy as np
 
 from ..geometry import Intrinsics
 from .film import Film, films
-from .sequence import open_folder, open_sequence
+from .partition import open_part
+from .sequence import open_sequence
 from .splits import endless_clips, split_clips
 
 LIVE = "live:"
@@ -92,10 +93,13 @@ def open_clips(source: str | Path, layers: Layers, share: tuple[int, int] = (0, 
 
 
 class Written:
-    """Clips cut from the sequences of a folder. count: how many sequences there are."""
+    """Clips cut from the sequences of a folder; of one that was split, from those of this part (partition.py).
 
-    def __init__(self, folder: str | Path, layers: Layers):
-        self.sequences, self.layers = open_folder(folder), layers
+    count: how many sequences there are.
+    """
+
+    def __init__(self, folder: str | Path, layers: Layers, part: str = "train"):
+        self.sequences, self.layers = open_part(folder, part), layers
         self.count = len(self.sequences)
 
     def draw(self, rng: np.random.Generator, frames: int, strides: tuple[int, int] = NEIGHBOURS) -> dict:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .clips import Footage
+from .partition import open_part
 from .published_clip import Protocol, there
 from .published_stills import kitti, nyu
 from .published_videos import bonn, scannet, sintel
-from .sequence import open_folder
 
 # Garg's crop of KITTI, in shares of the picture, and Eigen's of NYU, in pixels.
 GARG, EIGEN_NYU = (0.40810811, 0.99189189, 0.03594771, 0.96405229), (45, 471, 41, 601)
@@ -35,8 +35,8 @@ class Judged:
 
 
 def gid(folder: Path, protocol: Protocol) -> list[Judged]:
-    """Our own sequence folders (docs/dataset.md), to the 10 m where GID ends."""
-    return [Judged(sequence, protocol) for sequence in open_folder(folder)]
+    """Our own sequence folders (docs/dataset.md), to the 10 m where GID ends; of a split one, its test part."""
+    return [Judged(sequence, protocol) for sequence in open_part(folder, "test")]
 
 
 # The protocol, and what gives the clips of (folder, protocol).

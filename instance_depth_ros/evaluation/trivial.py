@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..datasets.sequence import Sequence, open_folder
+from ..datasets.partition import open_part
+from ..datasets.sequence import Sequence
 from ..geometry import valid
 
 TRAIN_MEAN = Path(__file__).parents[1] / "weights" / "train_mean.npz"
@@ -82,4 +83,4 @@ def _sorted_truth(truth_m: np.ndarray, mask: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    save_train_mean(open_folder(sys.argv[1]), Path(sys.argv[2]))
+    save_train_mean(open_part(sys.argv[1], "train"), Path(sys.argv[2]))

@@ -62,7 +62,7 @@ class Trainer:
         self.teacher = Teacher(config.teacher, self.device) if config.teacher else None
         self.curves = Curves(folder, self.step) if self.rank == 0 else None
         self.train_clips = open_clips(config.data, data.layers, (self.rank, self.processes))
-        self.val_clips = Written(config.validation, data.layers)
+        self.val_clips = Written(config.validation, data.layers, "val")
 
     def _groups(self) -> list[dict]:
         """Of each part, matrices and vectors: no weight decay on norms, biases and scales."""

@@ -96,6 +96,8 @@ class Weights:
 class TrainConfig:
     """What config/train/*.yaml holds. data: a folder of sequences, or live:sim-train; validation: a folder.
 
+    Of a folder with a split.json data is its train, validation its val: the same folder may be both.
+
     model: a size of model/presets.py; network: what differs from it. start: weights to begin with, a shipped name, a
     .safetensors or .pth file, or a run's last.pt; anew: attributes of the network that are not taken from it.
     precision: bf16 (mixed) or fp32. costs: of eq. 5 to 7, on `points` pixels. layer_scale: how depth layers differ,

@@ -19,9 +19,9 @@ from ... import config
 from ...config import CLASSES
 from ...estimator import Estimator
 from ...labels import looked_up
+from ...progress import Progress
 from ...provenance import provenance
 from ..layers import LAYERS
-from ..progress import Progress
 from ..sequence import Sequence, open_folder
 from .identities import Identities, identify
 from .look import record
