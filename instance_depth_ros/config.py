@@ -220,7 +220,7 @@ SETTINGS = (
     Setting("record_at_start", True, "record as soon as the node runs; false: when recorder/record says so",
             ("recorder",)),
     # the process
-    Setting("publish_depth", 2, "messages of a topic that are kept for a reliable subscriber that lags; `run` and the "
+    Setting("publish_queue", 2, "messages of a topic that are kept for a reliable subscriber that lags; `run` and the "
             "launch file make it 30 where they record", ("camera", "depth"), bounds=(1, 1000)),
     Setting("realtime_priority", 0, "SCHED_FIFO priority of the node's threads, where the user may have it; 0: off",
             ("camera", "depth", "recorder"), bounds=(0, 99)),

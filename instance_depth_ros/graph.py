@@ -84,9 +84,9 @@ def nodes(
             raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
     checked = {name: config.BY_NAME[name].check(value) for name, value in settings.items()}
     if record:
-        checked.setdefault("publish_depth", RECORDED_DEPTH)
+        checked.setdefault("publish_queue", RECORDED_DEPTH)
     taken = {setting.name for setting in config.for_node("camera")} if "camera" in wanted else set()
-    taken.discard("publish_depth")  # each node's own
+    taken.discard("publish_queue")  # each node's own
     parameters = {name: _parameters(name, checked, taken) for name in wanted}
     if "camera" in wanted:
         parameters["depth"]["camera"] = "topic"

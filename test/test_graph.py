@@ -250,10 +250,10 @@ def test_a_recorder_stands_beside_each_camera_and_knows_whose_topics_it_records(
     assert [spec.title for spec in specs if spec.name == "recorder"] == ["front/recorder", "left/recorder"]
     assert "recorder" not in {spec.name for spec in graph.nodes(settings)}
     # What is recorded is kept for a recorder that lags, unless the user decides.
-    assert [spec.parameters["publish_depth"] for spec in specs if spec.name != "recorder"] == [30, 30, 30]
-    given = graph.nodes({"camera": "webcam", "publish_depth": 5}, record=True)
-    assert [spec.parameters.get("publish_depth") for spec in given] == [5, 5, None]
-    assert all("publish_depth" not in spec.parameters for spec in graph.nodes({"camera": "webcam"}))
+    assert [spec.parameters["publish_queue"] for spec in specs if spec.name != "recorder"] == [30, 30, 30]
+    given = graph.nodes({"camera": "webcam", "publish_queue": 5}, record=True)
+    assert [spec.parameters.get("publish_queue") for spec in given] == [5, 5, None]
+    assert all("publish_queue" not in spec.parameters for spec in graph.nodes({"camera": "webcam"}))
 
 
 def test_cameras_have_a_node_each_and_share_the_depth_process():

@@ -57,7 +57,7 @@ class CameraNode(Node):
     def _on_frame(self, frame) -> None:
         truth = getattr(self._reader.camera, "truth", None)
         if self._topics is None:
-            self._topics = CameraTopics(self, frame, truth, self._reader.placed, self.settings.publish_depth)
+            self._topics = CameraTopics(self, frame, truth, self._reader.placed, self.settings.publish_queue)
             process.settle()
             if self._reader.camera.on_demand:
                 self._wait_for_listeners()

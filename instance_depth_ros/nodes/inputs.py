@@ -168,6 +168,6 @@ class CameraInput:
         self._monitor.received()
         self._worker.put(lambda: frame)
         truth = getattr(self._reader.camera, "truth", None)
-        placed, depth = self._reader.placed, self._settings.publish_depth
+        placed, depth = self._reader.placed, self._settings.publish_queue
         self._topics = self._topics or CameraTopics(self._node, frame, truth, placed, depth)
         self._topics.publish_frame(frame, truth)

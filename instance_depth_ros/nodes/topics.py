@@ -122,7 +122,7 @@ class DepthTopics(Topics):
 
     def __init__(self, node, settings, cloud):
         """cloud: what makes points of a depth image, Estimator.cloud."""
-        super().__init__(node, self.KINDS, settings.publish_depth)
+        super().__init__(node, self.KINDS, settings.publish_queue)
         self._settings, self._make_cloud = settings, cloud
         self._overlay = Overlay()
         self._labels = _Labels(node) if instances.LabelInfo else None
