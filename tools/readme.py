@@ -52,6 +52,7 @@ NOTES = {
     "camera/instances": "16UC1 or mono8, 0 background, registered, of the stamp; input with `instances: topic`",
     "simulation/depth/image": "truth of the simulated camera, metres",
     "simulation/instances": "truth: one lasting id an instance, 0 background",
+    "simulation/instances/table": "truth: id, class and mean depth of who is seen",
     "simulation/camera_pose": "truth: the camera in the world",
     "depth/image": "32FC1, metres along the optical axis, NaN invalid (REP 118)",
     "depth/image/compressedDepth": "16-bit PNG, millimetres",
@@ -103,7 +104,7 @@ def published() -> dict[str, str]:
     node = rclpy.create_node("readme", start_parameter_services=False, enable_rosout=False)
     its_own = {publisher.topic_name for publisher in node.publishers}
     CameraTopics(node, full, truth=True)
-    DepthTopics(node, config.make("depth"))
+    DepthTopics(node, config.make("depth"), geometry.cloud)
     publishers = [publisher for publisher in node.publishers if publisher.topic_name not in its_own]
     kinds = {p.topic_name.strip("/"): p.msg_type for p in publishers}
     node.destroy_node()
