@@ -58,10 +58,13 @@ def _not_default(given):
 def _action(spec):
     # a name or namespace given here would be that of every node in the process
     where = {} if spec.cameras else {"name": spec.name, "namespace": spec.namespace}
+    # a bag with much before it takes its time to close
+    patience = {"sigterm_timeout": "60"} if spec.name == "recorder" else {}
     return Node(
         package=graph.PACKAGE,
         executable=spec.executable,
         **where,
+        **patience,
         arguments=list(spec.cameras),
         parameters=[*spec.files, spec.parameters],
         remappings=list(spec.remaps),
