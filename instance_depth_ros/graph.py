@@ -13,7 +13,7 @@ from .cameras import CLASSES
 
 PACKAGE = "instance_depth_ros"
 # A recorder may be held up for a second on a busy machine: what the publisher has not kept is then lost (docs/log.md).
-RECORDED_DEPTH = 30
+RECORDED_QUEUE = 30
 NAME = re.compile(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", re.ASCII)
 REMAP = "another name of a topic, such as camera/color/image_raw:=/front/image"
 CAMERAS = "several cameras, such as front,left: each a namespace, all depth nodes in one process that share an engine"
@@ -84,7 +84,7 @@ def nodes(
             raise ValueError(f"there is no setting '{name}'; `instance-depth run --help` lists them")
     checked = {name: config.BY_NAME[name].check(value) for name, value in settings.items()}
     if record:
-        checked.setdefault("publish_queue", RECORDED_DEPTH)
+        checked.setdefault("publish_queue", RECORDED_QUEUE)
     taken = {setting.name for setting in config.for_node("camera")} if "camera" in wanted else set()
     taken.discard("publish_queue")  # each node's own
     parameters = {name: _parameters(name, checked, taken) for name in wanted}

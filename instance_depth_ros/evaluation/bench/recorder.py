@@ -102,7 +102,7 @@ def recorded(messages: dict[str, object], fps: float, seconds: float) -> dict:
     from ...nodes.feeder import Feeder
 
     with tempfile.TemporaryDirectory(dir=tmpfs()) as folder, recorder(folder) as process:
-        with Feeder(NAMESPACE, messages, graph.RECORDED_DEPTH) as feeder:
+        with Feeder(NAMESPACE, messages, graph.RECORDED_QUEUE) as feeder:
             feeder.wait()
             before_s = cpu_s(process.pid)
             sent, taken_s = feeder.run(fps, seconds)
