@@ -150,6 +150,21 @@ def test_what_is_annotated_is_kept_and_made_anew_when_asked_for(true, annotated,
     assert annotate(sequence, "--redo") == 0 and files(sequence, "mask", "ground") == before
 
 
+def test_masks_that_a_network_said_while_it_was_recorded_are_made_anew(annotated, tmp_path):
+    sequence = Sequence(shutil.copytree(annotated.folder, tmp_path / "copy"))
+    assert sequence.about["masks"] == "given"
+    (sequence.folder / "annotation.json").unlink()
+    (sequence.folder / "sequence.json").write_text(json.dumps(sequence.about | {"masks": "estimate"}))
+    assert annotate(sequence) == 0 and (sequence.folder / "annotation.json").is_file()
+    assert Sequence(sequence.folder).about["masks"] == "given"
+
+
+def test_a_bag_is_exported_first(recorded, tmp_path, capsys):
+    assert main(["dataset", "import", str(recorded.folder), str(tmp_path / "bags")]) == 0
+    assert main(["dataset", "annotate", str(tmp_path / "bags")]) == 1
+    assert "recorded is a bag: instance-depth dataset export" in capsys.readouterr().err
+
+
 def test_what_is_simulated_is_not_written_over(true, capsys):
     before = files(true, "mask")
     assert annotate(true, "--redo") == 1

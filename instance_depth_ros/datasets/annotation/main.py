@@ -22,7 +22,7 @@ from ...labels import looked_up
 from ...progress import Progress
 from ...provenance import provenance
 from ..layers import LAYERS
-from ..sequence import Sequence, open_folder
+from ..sequence import Sequence, is_sequence, open_folder
 from .identities import Identities, identify
 from .look import record
 from .observe import Observed, observe
@@ -56,6 +56,8 @@ class Annotator:
                 tell(index + 1)
             identities = identify(frames, sequence.intrinsics, self.estimator.settings)
             suspects = _write(sequence, folder, frames, identities)
+            # the sequence's own, no longer what a network said while it was recorded
+            (folder / "sequence.json").write_text(json.dumps(sequence.about | {"masks": "given"}, indent=1) + "\n")
             said = report(frames, identities, suspects) | self._made_with(prompts)
             (folder / REPORT).write_text(json.dumps(said, indent=1) + "\n")
             (folder / REPORT_TEXT).write_text(text(said))
@@ -96,7 +98,9 @@ def main(args: Namespace) -> int:
     if (args.masks == "sam") != bool(args.sam_weights):
         raise ArgumentTypeError("--masks sam and --sam-weights go together")
     folder = Path(args.folder)
-    every = [Sequence(folder)] if (folder / "sequence.json").is_file() else open_folder(folder)
+    every = [Sequence(folder)] if is_sequence(folder) else open_folder(folder)
+    for bag in (one.folder for one in every if not isinstance(one, Sequence)):
+        raise ValueError(f"{bag} is a bag: instance-depth dataset export makes a sequence of it, to annotate")
     left = [sequence for sequence in every if args.redo or not _there(sequence)]
     if len(left) < len(every):
         print(f"{len(every) - len(left)} of {len(every)} sequences have masks already; --redo makes them anew")
@@ -128,7 +132,7 @@ def _tell(progress: Progress, before: int, name: str, frame: int) -> None:
 
 
 def _there(sequence: Sequence) -> bool:
-    return annotated(sequence.folder) or "ids" in sequence.layers
+    return annotated(sequence.folder) or ("ids" in sequence.layers and sequence.about.get("masks") != "estimate")
 
 
 def _check_not_true(sequence: Sequence) -> None:

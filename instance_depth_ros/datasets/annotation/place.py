@@ -24,7 +24,7 @@ _GROWING, _WHOLE = ".annotation.part", ".annotation"
 
 @contextmanager
 def place(folder: Path) -> Iterator[Path]:
-    """A folder for mask/, ground/, frames.jsonl and the report, which replace those of the sequence if all goes well.
+    """A folder for mask/, ground/, frames.jsonl, sequence.json and the report: the sequence's, if all goes well.
 
     BlockingIOError while another process annotates this sequence.
     """
@@ -67,7 +67,7 @@ def complete(folder: Path) -> None:
     for name in (REPORT, REPORT_TEXT, *PICTURES):
         if (whole / name).exists() and (folder / name).exists():
             (folder / name).rename(whole / f"old {name}")
-    for name in ("frames.jsonl", *PICTURES, REPORT_TEXT, REPORT):
+    for name in ("frames.jsonl", *PICTURES, "sequence.json", REPORT_TEXT, REPORT):
         if (whole / name).exists():
             (whole / name).rename(folder / name)
     shutil.rmtree(whole)
