@@ -15,7 +15,7 @@ from .definitions import definition, message_class, qos_yaml
 from .drivers import OURS, SOURCES, ImageTopics
 from .origins import Origins
 from .tap import Tap
-from .topics import DEPTH, DEPTH_INFO, IDS, LABELS, TABLE, TRUE_DEPTH, TRUE_IDS, TRUE_POSE
+from .topics import DEPTH, DEPTH_INFO, IDS, LABELS, TABLE, TRUE_DEPTH, TRUE_IDS, TRUE_POSE, TRUE_TABLE
 
 PICTURES = IMAGE, _ = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 COMPRESSED_DEPTH = "/compressedDepth"
@@ -30,7 +30,7 @@ PROFILES = {
         "/diagnostics": INPUT,
     },
     "all": {
-        **dict.fromkeys((TRUE_DEPTH, TRUE_IDS, TRUE_POSE), ESTIMATE),
+        **dict.fromkeys((TRUE_DEPTH, TRUE_IDS, TRUE_TABLE, TRUE_POSE), ESTIMATE),
         "depth/points": CLOUD,
         OVERLAY_TOPIC: OVERLAY,
     },
