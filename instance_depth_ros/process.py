@@ -10,6 +10,7 @@ import sys
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 
 log = logging.getLogger(__name__)
 # Builds of OpenBLAS differ in what they call the same function: NumPy's and SciPy's wheels, distributions.
@@ -101,6 +102,15 @@ def keep_memory() -> None:
         mallopt(M_ARENA_MAX, 1)
 
 
+def reserve(size: int) -> None:
+    """So many bytes more of the heap are touched now: they serve when more than usual is on its way at the same time.
+
+    Else a process grows whenever that is more than ever before, in ever rarer steps, for hours.
+    """
+    blocks = [np.ones(MOST_BYTES // 2, np.uint8) for _ in range(0, size, MOST_BYTES // 2)]
+    del blocks
+
+
 def settle() -> None:
     """After warming up: what is there now will stay, and is not looked through for garbage any more."""
     gc.collect()
@@ -115,10 +125,7 @@ def unsettle() -> None:
 
 
 def give_back() -> None:
-    """What is free in the heap goes back to the kernel: else a process keeps the most that it ever needed at once.
-
-    Every few seconds, not each frame: it takes some milliseconds, and the next frame has it all mapped anew.
-    """
+    """What is free in the heap goes back to the kernel; some milliseconds, and what is needed next is mapped anew."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 

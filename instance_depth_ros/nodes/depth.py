@@ -11,7 +11,6 @@ from functools import partial, wraps
 from weakref import WeakValueDictionary
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
@@ -30,7 +29,7 @@ from .topics import DepthTopics
 from .worker import Worker
 
 INSTALL = "pip install torch safetensors, into the Python that runs this node"
-GIVE_BACK_S = 5.0
+RESERVED_PICTURES = 24  # of floats: by so many more what is on its way at the same time may grow (docs/log.md)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -78,8 +77,6 @@ class DepthNode(LifecycleNode):
         process.schedule(self.settings)
         self._diagnostics = Diagnostics(self, self._monitor, self._describe)
         self.create_service(Trigger, "depth/reset", self._on_reset)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._keeper = self.create_timer(GIVE_BACK_S, process.give_back, clock=steady)
 
     def start(self) -> DepthNode:
         """Bring it to active, if it is to start by itself; a failure ends the process."""
@@ -108,6 +105,7 @@ class DepthNode(LifecycleNode):
             )
         builder = Builder(estimator.engine, self.settings, self.get_logger().info)
         estimator.warm_up(self.settings.height, self.settings.width)
+        process.reserve(RESERVED_PICTURES * 4 * self.settings.height * self.settings.width)
         process.settle()
         self._topics = DepthTopics(self, self.settings, estimator.cloud)
         self._estimator, self._builder = estimator, builder
