@@ -140,10 +140,10 @@ def _depth_steps(depth_m: Tensor, ratio: float, reach: int) -> Tensor:
             continue
         one, other = values[: -2 * reach], values[2 * reach :]
         change = (other - one).abs()
-        before, after = (F.pad(side, (0, 0, *edge), value=torch.nan) for side, edge in (
-            (change[: -2 * reach], (2 * reach, 0)), (change[2 * reach :], (0, 2 * reach)),
-        ))  # fmt: skip
-        slope = torch.fmin(before, after).nan_to_num(0)
+        slope = torch.full_like(change, torch.nan)
+        slope[2 * reach :] = change[: -2 * reach]
+        slope[: -2 * reach] = torch.fmin(slope[: -2 * reach], change[2 * reach :])
+        slope.nan_to_num_(0)
         marked[reach:-reach] |= change - slope > ratio * torch.minimum(one, other)
     return steps
 

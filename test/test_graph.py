@@ -327,9 +327,10 @@ class Diary(graph.NodeSpec):
     """A process that notes its begin and its end in a folder; a camera ends when all others have begun."""
 
     CODE = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 name, folder = sys.argv[1], Path(sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
 try:
     (folder / f"{name} begun").touch()
     while name != "camera" or len(list(folder.glob("* begun"))) < 3:

@@ -58,7 +58,7 @@ def test_line_five_says_what_the_weights_are():
 
 def test_verbs_parameters_and_files_exist():
     assert set(re.findall(r"`instance-depth (\w+)", README)) <= cli.VERBS.keys()
-    launch = {"namespace", "cameras", "params", "remap", "viewer", "rviz"}
+    launch = {"namespace", "cameras", "params", "remap", "record", "viewer", "rviz"}
     assert set(re.findall(r"(?<![\w/])(\w+):=", README)) <= config.BY_NAME.keys() | launch
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / link).is_file(), f"README.md points to {link}, which is not there"
