@@ -10,7 +10,6 @@ import sys
 from types import SimpleNamespace
 
 import cv2
-import numpy as np
 
 log = logging.getLogger(__name__)
 # Builds of OpenBLAS differ in what they call the same function: NumPy's and SciPy's wheels, distributions.
@@ -100,15 +99,6 @@ def keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, MOST_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(M_ARENA_MAX, 1)
-
-
-def reserve(size: int) -> None:
-    """So many bytes more of the heap are touched now: they serve when more than usual is on its way at the same time.
-
-    Else a process grows whenever that is more than ever before, in ever rarer steps, for hours.
-    """
-    blocks = [np.ones(MOST_BYTES // 2, np.uint8) for _ in range(0, size, MOST_BYTES // 2)]
-    del blocks
 
 
 def settle() -> None:

@@ -184,21 +184,6 @@ print(before - rss_mb() > 150)
     assert said == ["True"]
 
 
-def test_a_process_does_not_grow_by_what_was_reserved():
-    said = apart("""
-import numpy as np
-from instance_depth_ros.process import keep_memory, reserve, rss_mb
-
-keep_memory()
-before = rss_mb()
-reserve(100_000_000)
-reserved = rss_mb()
-arrays = [np.ones(1 << 20, np.uint8) for _ in range(90)]
-print(reserved - before > 100, rss_mb() - reserved < 1)
-""")
-    assert said == ["True True"]
-
-
 def test_memory_of_the_arrays_of_a_frame_serves_the_next():
     said = apart("""
 import resource
