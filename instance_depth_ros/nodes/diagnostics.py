@@ -127,9 +127,11 @@ class Diagnostics:
         self._timer = node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish(self) -> None:
+        # The counts first: what they show, the message told after them knows, too.
+        counts = self._monitor.values()
         level, message, values = self._describe()
         memory = {"rss_mb": rss_mb(), "shared_mb": shared_mb()}
-        values = {"state": "", **self._monitor.values(), **memory, **health(), **values}
+        values = {"state": "", **counts, **memory, **health(), **values}
         status = DiagnosticStatus(level=level, name=self._node.get_fully_qualified_name(), message=message)
         status.hardware_id = str(values.get("camera", ""))
         status.values = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
