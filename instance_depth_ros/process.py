@@ -10,13 +10,21 @@ import sys
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 
 log = logging.getLogger(__name__)
 # Builds of OpenBLAS differ in what they call the same function: NumPy's and SciPy's wheels, distributions.
 BLAS_SETTERS = [f"{name}_set_num_threads{end}" for name in ("scipy_openblas", "openblas") for end in ("64_", "")]
 # glibc's names and numbers; a threshold of 32 MiB is the most that it takes.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-MOST_BYTES, KEPT_BYTES = 32 << 20, 512 << 20
+MOST_BYTES, KEPT_BYTES, RESERVED_BYTES = 32 << 20, 512 << 20, 1 << 20
+
+
+class Mallinfo2(ctypes.Structure):
+    """What glibc 2.33 and later tells of its heap; arena: its size in bytes, used or free."""
+
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    _fields_ = [(name, ctypes.c_size_t) for name in names]
 
 
 def use_threads(count: int = 0) -> int:
@@ -99,6 +107,20 @@ def keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, MOST_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(M_ARENA_MAX, 1)
+
+
+def reserve(size: int) -> None:
+    """The heap is this much larger from now on, and touched; glibc since 2.33 alone does it.
+
+    Else a process grows whenever more is on its way at the same time than ever before, in ever rarer steps, for hours.
+    What has its place in holes that were there already enlarges nothing, so arrays are made until the heap has grown.
+    """
+    if mallinfo2 := getattr(ctypes.CDLL(None), "mallinfo2", None):
+        mallinfo2.restype, arrays = Mallinfo2, []
+        before = mallinfo2()
+        most = (before.fordblks + size) // RESERVED_BYTES + 1  # where another allocator is loaded, nothing grows
+        while mallinfo2().arena < before.arena + size and len(arrays) < most:
+            arrays.append(np.ones(RESERVED_BYTES, np.uint8))
 
 
 def settle() -> None:

@@ -184,6 +184,23 @@ print(before - rss_mb() > 150)
     assert said == ["True"]
 
 
+def test_a_process_does_not_grow_by_what_was_reserved_whatever_was_free_before():
+    said = apart("""
+import numpy as np
+from instance_depth_ros.process import keep_memory, reserve, rss_mb
+
+keep_memory()
+hole, above = [np.ones(100 << 20 >> 4, np.uint8) for _ in range(16)], np.ones(1 << 20, np.uint8)
+del hole
+before = rss_mb()
+reserve(100 << 20)
+reserved = rss_mb()
+arrays = [np.ones(3 << 20, np.uint8) for _ in range(60)]
+print(95 < reserved - before < 130, rss_mb() - reserved < 2)
+""")
+    assert said == ["True True"]
+
+
 def test_memory_of_the_arrays_of_a_frame_serves_the_next():
     said = apart("""
 import resource

@@ -29,6 +29,7 @@ from .topics import DepthTopics
 from .worker import Worker
 
 INSTALL = "pip install torch safetensors, into the Python that runs this node"
+RESERVED_PICTURES = 24  # of floats: by so many more what is on its way at the same time may grow (docs/log.md)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -104,6 +105,7 @@ class DepthNode(LifecycleNode):
             )
         builder = Builder(estimator.engine, self.settings, self.get_logger().info)
         estimator.warm_up(self.settings.height, self.settings.width)
+        process.reserve(RESERVED_PICTURES * 4 * self.settings.height * self.settings.width)
         process.settle()
         self._topics = DepthTopics(self, self.settings, estimator.cloud)
         self._estimator, self._builder = estimator, builder
