@@ -29,7 +29,7 @@ from .topics import DepthTopics
 from .worker import Worker
 
 INSTALL = "pip install torch safetensors, into the Python that runs this node"
-RESERVED_PICTURES = 24  # of floats: by so many more what is on its way at the same time may grow (docs/log.md)
+RESERVED_PICTURES = 48  # of floats: by so many more what is on its way at the same time may grow (docs/log.md)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
