@@ -1,11 +1,15 @@
 """What several test files share: weights in the official layout with golden values, a small lively network, a video."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+# Tests run side by side: threads of one process that wait for each other on busy cores are far slower than one thread.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS"), "1"))
 import torch
 from goldens.fill import fill
 
@@ -13,6 +17,8 @@ from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.network import DepthNetwork
 from instance_depth_ros.model.presets import PRESETS
 
+# A graph of its own for each worker of a run, which have one parent; and other graphs on this machine are kept out.
+DOMAIN = 1 + (os.getppid() + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])) % 90
 GOLDENS = Path(__file__).parent / "goldens"
 SMALL = replace(
     PRESETS["tiny"], dims=(16, 16, 32, 64), depths=(1, 1, 1, 1), out_channels=(16, 16, 32, 64), short_side=64,
