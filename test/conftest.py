@@ -19,6 +19,11 @@ from instance_depth_ros.model.presets import PRESETS
 
 # A graph of its own for each worker of a run, which have one parent; and other graphs on this machine are kept out.
 DOMAIN = 1 + (os.getppid() + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])) % 90
+LONG = [
+    f"test_{name}.py"
+    for name in "loop engine_backends graph simulation export memory training_processes demo estimator bench viewer "
+    "training_recipes recorder_process training annotation camera_faults realsense tensorrt evaluation_stream".split()
+]
 GOLDENS = Path(__file__).parent / "goldens"
 SMALL = replace(
     PRESETS["tiny"], dims=(16, 16, 32, 64), depths=(1, 1, 1, 1), out_channels=(16, 16, 32, 64), short_side=64,
@@ -44,6 +49,11 @@ def lively(config=SMALL, seed: int = 0) -> DepthNetwork:
             elif name.endswith(("weight", "bias")) and value.unique().numel() == 1:
                 value.add_(torch.randn_like(value) * 0.2)
         return network.eval()
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: else one worker is still at the longest when the others have nothing left."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)
