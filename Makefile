@@ -26,7 +26,7 @@ demo: setup
 
 test: SET_UP += --tests
 test: lint
-	$(RUN)python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST)
+	$(RUN)python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 bench: setup
 	$(RUN)instance-depth bench $(if $(AGAINST),--against '$(AGAINST)')

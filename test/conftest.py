@@ -1,11 +1,15 @@
 """What several test files share: weights in the official layout with golden values, a small lively network, a video."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+# Tests run side by side: threads of one process that wait for each other on busy cores are far slower than one thread.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS"), "1"))
 import torch
 from goldens.fill import fill
 
@@ -13,6 +17,13 @@ from instance_depth_ros.model import checkpoint
 from instance_depth_ros.model.network import DepthNetwork
 from instance_depth_ros.model.presets import PRESETS
 
+# A graph of its own for each worker of a run, which have one parent; and other graphs on this machine are kept out.
+DOMAIN = 1 + (os.getppid() + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])) % 90
+LONG = [
+    f"test_{name}.py"
+    for name in "loop engine_backends graph simulation export memory training_processes demo estimator bench viewer "
+    "training_recipes recorder_process training annotation camera_faults realsense tensorrt evaluation_stream".split()
+]
 GOLDENS = Path(__file__).parent / "goldens"
 SMALL = replace(
     PRESETS["tiny"], dims=(16, 16, 32, 64), depths=(1, 1, 1, 1), out_channels=(16, 16, 32, 64), short_side=64,
@@ -38,6 +49,11 @@ def lively(config=SMALL, seed: int = 0) -> DepthNetwork:
             elif name.endswith(("weight", "bias")) and value.unique().numel() == 1:
                 value.add_(torch.randn_like(value) * 0.2)
         return network.eval()
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: else one worker is still at the longest when the others have nothing left."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)

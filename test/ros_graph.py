@@ -10,6 +10,7 @@ from itertools import count
 import cv2
 import numpy as np
 import rclpy
+from conftest import DOMAIN
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import SetParameters
@@ -50,7 +51,7 @@ LOST = [f"lost_{reason}" for reason in ("not_received", "overwritten", "unpaired
 
 def own_domain() -> None:
     """Keep other graphs on this machine out, those of tests beside this one too."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 90)
+    os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
 
 
 def picture(number: int, size=SIZE) -> np.ndarray:

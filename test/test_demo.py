@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from conftest import DOMAIN
 
 from instance_depth_ros.demo import main
 from instance_depth_ros.demo.clip import fetch_demo_clip
@@ -207,7 +208,7 @@ print(time.monotonic() - process_started())
 
 def demo(tmp_path, *options):
     command = [sys.executable, "-m", "instance_depth_ros.cli", "demo", "--out", str(tmp_path / "out"), *options]
-    env = {**os.environ, "ROS_DOMAIN_ID": str(60 + os.getpid() % 30), "OMP_NUM_THREADS": "2"}
+    env = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
 
 

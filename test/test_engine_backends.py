@@ -15,7 +15,7 @@ from instance_depth_ros.model.presets import PRESETS
 CPU = torch.device("cpu")
 SIZES = {"tiny": (64, 96), "small": (42, 56)}
 # as many layers as show every operator: exporting all of them takes minutes and finds the same
-FEWER = {"tiny": {"depths": (1, 1, 1, 1), "query_layers": 2}, "small": {"depths": (4,), "taps": (0, 1, 2, 3)}}
+FEWER = {"tiny": {"depths": (1, 1, 1, 1), "query_layers": 1}, "small": {"depths": (4,), "taps": (0, 1, 2, 3)}}
 
 
 def graph_of(config) -> FrameGraph:

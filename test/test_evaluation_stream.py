@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from conftest import SMALL, lively
 
 from instance_depth_ros import config
 from instance_depth_ros.cli import main
@@ -15,6 +16,7 @@ from instance_depth_ros.estimator import Estimator, State
 from instance_depth_ros.evaluation import drift, evaluate, stream
 from instance_depth_ros.frame import Estimate, Instance
 from instance_depth_ros.geometry import Intrinsics
+from instance_depth_ros.model import checkpoint
 
 pytest.importorskip("pycocotools")
 pytest.importorskip("trackeval.metrics")
@@ -262,29 +264,31 @@ class Noise:
     layers, intrinsics, about = ("color", "truth_m"), Intrinsics.from_fov(64, 32, 60), {"name": "noise"}
 
     def __len__(self):
-        return 600
+        return 400
 
     def read(self, index, layers):
         color = np.random.default_rng(index).integers(0, 256, (32, 64, 3), np.uint8)
         return {"color": color, "truth_m": np.ones((32, 64), np.float32), "stamp_ns": index * 10**8, "instances": []}
 
 
-def test_drift_follows_from_two_stretches(lively_weights, monkeypatch):
+def test_drift_follows_from_two_stretches(tmp_path, monkeypatch):
     """What is left out before the late stretch cannot be felt there; with much less before it, it can."""
     monkeypatch.setattr(drift, "EARLY", (5, 20))
-    monkeypatch.setattr(drift, "LATE", (590, 600))
-    small = {"weights": str(lively_weights), "precision": "fp32", "cut_threshold": 1.0, "network_short_side": 32}
+    monkeypatch.setattr(drift, "LATE", (390, 400))
+    bare = tmp_path / "bare.safetensors"  # depth alone, in half of the time
+    checkpoint.save(lively(replace(SMALL, queries=0, ranges="")), bare, {"name": "bare"}, exact=True)
+    small = {"weights": str(bare), "precision": "fp32", "cut_threshold": 1.0, "network_short_side": 32}
     estimator = Estimator(config.make("depth", **small, threads=1, instances="none"))
 
     def late(indices):
         streamed = stream.moments(estimator, Noise(), indices)
-        return np.stack([moment.estimate.depth_m for moment in streamed if moment.index >= 590])
+        return np.stack([moment.estimate.depth_m for moment in streamed if moment.index >= 390])
 
-    indices = drift.stretches(600)
-    assert len(indices) == 20 + 338 and indices[20] == 262
-    whole = late(range(600))
+    indices = drift.stretches(400)
+    assert len(indices) == 20 + 338 and indices[20] == 62
+    whole = late(range(400))
     assert late(indices) == pytest.approx(whole, rel=1e-4, nan_ok=True)
-    assert np.nanmax(np.abs(late([*range(20), *range(570, 600)]) / whole - 1)) > 1e-3
+    assert np.nanmax(np.abs(late([*range(20), *range(370, 400)]) / whole - 1)) > 1e-3
 
 
 def test_drift_alone_is_of_the_frames_it_follows_from(monkeypatch):

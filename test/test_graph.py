@@ -293,7 +293,8 @@ class Script(graph.NodeSpec):
 
     CODE = {
         "camera": "import time; time.sleep(1)",
-        "depth": "import time; time.sleep(60)",
+        # what starts the tests may ignore SIGINT
+        "depth": "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(60)",
         "viewer": "raise SystemExit({})",
     }
 
@@ -358,14 +359,18 @@ def test_an_hour_of_health_forgets_old_deaths():
 
 
 LARGE_PICTURES = """
-import json, sys, time
+import json, sys, threading, time
 from instance_depth_ros.nodes.observer import Observer
 from instance_depth_ros import graph
 from instance_depth_ros.run import Supervisor
 supervisor = Supervisor(graph.nodes(json.loads(sys.argv[1])))
 with Observer() as observer:
+    def stop_when_seen():
+        while min(len(observer.record.arrivals), len(observer.record.small)) <= 3:
+            time.sleep(0.1)
+        supervisor.stop()
+    threading.Thread(target=stop_when_seen, daemon=True).start()
     status = supervisor.run()
-    time.sleep(0.5)
 print(json.dumps([status, len(observer.record.arrivals), len(observer.record.small)]))
 """
 
@@ -373,13 +378,13 @@ print(json.dumps([status, len(observer.record.arrivals), len(observer.record.sma
 def test_large_pictures_arrive_where_shared_memory_is_small(tmp_path):
     """Without our Fast DDS profile, as in a container: 921 kB do not fit into its segment of 512 kB."""
     cv2.imwrite(str(tmp_path / "0.jpg"), picture(1, (480, 640)))
-    settings = {"camera": "folder", "camera_path": str(tmp_path), "loop": True, "fps": 4, "frames": 48}
+    settings = {"camera": "folder", "camera_path": str(tmp_path), "loop": True, "fps": 4, "frames": 200}
     settings |= {"silence_s": 1, "weights": "random:tiny", "network_short_side": 64, "precision": "fp32", "threads": 1}
     none = {**os.environ, "FASTDDS_DEFAULT_PROFILES_FILE": "", "FASTRTPS_DEFAULT_PROFILES_FILE": ""}
     command = [sys.executable, "-c", LARGE_PICTURES, json.dumps(settings)]
     done = subprocess.run(command, env=none, capture_output=True, text=True, timeout=PATIENCE_S)
     status, published, seen = json.loads(done.stdout.splitlines()[-1])
-    assert status == 0 and published > 10 and seen > 10, done.stderr
+    assert status == 0 and published > 3 and seen > 3, done.stderr
 
 
 def test_a_parameter_on_the_command_line_is_yaml_of_its_own_type():

@@ -1,4 +1,4 @@
-"""The memory is the official rule, exactly, and costs nothing more after ten thousand frames."""
+"""The memory is the official rule, exactly, and costs nothing more after hundreds of frames."""
 
 import gc
 import os
@@ -136,26 +136,26 @@ def live_tensors() -> int:
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
 
-@pytest.mark.parametrize(("instances", "frames"), [("none", 2_000), ("network", 1_000)])
-def test_thousands_of_frames_leave_memory_flat(lively_weights, instances, frames):
+@pytest.mark.parametrize("instances", ["none", "network"])
+def test_hundreds_of_frames_leave_memory_flat(lively_weights, instances):
     """The whole way of a frame, small, in a process of its own: the heap of many tests has holes that fill up."""
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        (tensors, arrays, mb), after = alone.submit(streamed, str(lively_weights), instances, frames).result()
+        (tensors, arrays, mb), after = alone.submit(streamed, str(lively_weights), instances).result()
     assert after[:2] == (tensors, arrays)
     assert after[2] - mb < 4
 
 
-def streamed(weights: str, instances: str, frames: int) -> list[tuple]:
-    """Live tensors, where memory lies and resident MB, after 700 frames of 32 x 64 pixels that drift and at the end."""
+def streamed(weights: str, instances: str) -> list[tuple]:
+    """Live tensors, where memory lies and resident MB, after 100 frames of 32 x 64 pixels that drift and after 500."""
     small = {"weights": weights, "network_short_side": 32, "precision": "fp32", "threads": 1}
     estimator = Estimator(config.make("depth", **small, instances=instances, instance_threshold=0.05))
     state, found = None, []
     lens, ramp = Intrinsics.from_fov(64, 32, 60), np.linspace(0, 200, 74)[None, :, None].repeat(32, 0).repeat(3, 2)
     pictures = [ramp[:, shift : shift + 64].astype(np.uint8) for shift in (0, 1, 2, 3, 4, 5, 4, 3, 2, 1)]
-    for index in range(frames):
+    for index in range(500):
         frame = Frame(pictures[index % 10], index * 100_000_000, intrinsics=lens)
         estimate, state = estimator.step(frame, state)
-        if index in (700, frames - 1):
+        if index in (99, 499):
             found.append((live_tensors(), addresses(state.memory), resident_mb()))
-    assert state.memory.frames == frames and np.isfinite(estimate.depth_m).all()
+    assert state.memory.frames == 500 and np.isfinite(estimate.depth_m).all()
     return found

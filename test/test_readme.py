@@ -20,9 +20,8 @@ FRAMES = 4
 
 def python(*arguments, cwd=ROOT):
     """A Python process that finds the package of this checkout."""
-    # One thread: several that wait for each other crawl where another process has the cores.
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": path}
     return subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
 

@@ -146,11 +146,11 @@ def test_a_lens_that_no_model_of_ros_has_is_refused(model, coeffs):
 
 
 class Streaming:
-    """Within `with`: a software camera shows moments at its pace."""
+    """Within `with`: a software camera shows moments at its pace. shown: how many until now."""
 
     def __init__(self, device: SoftwareCamera, **moment):
         self._device, self._moment, self._stop = device, moment, threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread, self.shown = threading.Thread(target=self._run), 0
 
     def __enter__(self):
         self._thread.start()
@@ -164,6 +164,7 @@ class Streaming:
         while not self._stop.wait(1 / FPS):
             number = next(self._device.numbers)
             self._device.show(number, **{"color": color_of(number), "codes": codes_of(number)} | self._moment)
+            self.shown += 1
 
 
 @pytest.fixture
@@ -176,9 +177,10 @@ def plugged(monkeypatch):
 
 def test_a_camera_gives_the_newest_moment_and_counts_what_it_replaced(plugged):
     plugged.append(SoftwareCamera())
-    with camera("realsense", serial="0042") as opened, Streaming(plugged[0]):
-        first = opened.read()
-        time.sleep(10 / FPS)
+    with camera("realsense", serial="0042") as opened, Streaming(plugged[0]) as stream:
+        first, before = opened.read(), stream.shown
+        while stream.shown < before + 10:
+            time.sleep(1 / FPS)
         opened.read()
         frame = opened.read()
         assert opened.overwritten >= 5

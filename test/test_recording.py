@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -159,7 +160,9 @@ def test_a_recording_that_was_always_paused_makes_no_bag_and_says_what_came(memo
     assert recording.counts[COLOR].lost == {"paused": 3} == {**recording.counts[TF].lost, "paused": 3}
 
 
-def test_a_snapshot_has_the_last_seconds_and_what_is_latched(memory):
+def test_a_snapshot_has_the_last_seconds_and_what_is_latched(memory, monkeypatch):
+    now_s = 1000.0
+    monkeypatch.setattr("instance_depth_ros.recording.recording.time", SimpleNamespace(monotonic=lambda: now_s))
     recording = Recording(memory, options(ring_s=0.5, ring_bytes=30 * KB), PROVENANCE, paused=True)
     recording.add(topic(COLOR), lambda data: data + b"encoded")
     recording.add(topic(TF))
@@ -167,13 +170,14 @@ def test_a_snapshot_has_the_last_seconds_and_what_is_latched(memory):
         recording.snapshot()
     put(recording, TF, [1])
     put(recording, COLOR, range(5))
-    time.sleep(0.6)
+    now_s += 0.6
     put(recording, COLOR, range(5, 50))
     by_bytes = recording.snapshot()
-    time.sleep(0.6)
+    until((by_bytes / "metadata.yaml").exists)
+    now_s += 0.6
     put(recording, COLOR, [50, 51])
     by_time = recording.snapshot()
-    until(lambda: (by_time / "metadata.yaml").exists() and (by_bytes / "metadata.yaml").exists())
+    until((by_time / "metadata.yaml").exists)
     recording.close()
     assert numbers(by_bytes) == list(range(20, 50)) and numbers(by_time) == [50, 51]
     for path in (by_bytes, by_time):

@@ -11,19 +11,20 @@ from instance_depth_ros.datasets.splits import split_clips
 
 try:
     from instance_depth_ros.simulation import activities
+    from instance_depth_ros.simulation.actors.script import Script
     from instance_depth_ros.simulation.scene import SPLITS
     from instance_depth_ros.simulation.world import PERSON
 except RuntimeError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 
-def scenes_of_the_splits(each: int) -> set[tuple[str, str, int]]:
-    """(split, activity, seed) of the first seeds of each activity of each split."""
+def first_scenes() -> set[tuple[str, str, int]]:
+    """(split, activity, seed) of the first seed of each activity of each split, of train the first two."""
     found = defaultdict(list)
     for name in config.SPLITS:
         for scene in dict.fromkeys(clip.scene for clip in split_clips(name)):
             found[name, scene[1]].append(scene)
-    return {scene for scenes in found.values() for scene in scenes[:each]}
+    return {scene for scenes in found.values() for scene in scenes[: 1 + (scenes[0][0] == "train")]}
 
 
 def marks(split: str, activity: str, seed: int) -> tuple[set[str], set[float]]:
@@ -37,10 +38,11 @@ def marks(split: str, activity: str, seed: int) -> tuple[set[str], set[float]]:
     return textures, {float(s) for s in np.concatenate([*statures, []]) if 1.0 < s < 1.95 and s != 1.5}
 
 
-def test_splits_and_seeds_share_no_texture_and_no_person():
-    """The train, val and test scenes of all activities of the frozen splits, the first few of each."""
+def test_splits_and_seeds_share_no_texture_and_no_person(monkeypatch):
+    """The train, val and test scenes of all activities of the frozen splits, the first of each."""
+    monkeypatch.setattr(Script, "settle", lambda *_: None)  # the longest; how they walk past each other tells nobody
     seen, of = set(), defaultdict(int)
-    for split, activity, seed in sorted(scenes_of_the_splits(2)):
+    for split, activity, seed in sorted(first_scenes()):
         textures, people = marks(split, activity, seed)
         assert len(textures) > 5 and not (textures | people) & seen, (split, activity, seed)
         seen |= textures | people

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import DOMAIN
 
 from instance_depth_ros.frame import Instance
 from instance_depth_ros.screen import table_text
@@ -31,7 +32,6 @@ FLAGS = (
     "--no-first-run --disable-background-networking --disable-component-update --disable-sync "
     "--remote-debugging-port=0 --window-size=900,600"
 ).split()
-DOMAIN = 60 + os.getpid() % 30
 PATIENCE_S = 120
 MAGENTA = (230, 20, 200)
 HIDDEN = Instance(70_001, 9, 1, 0.9, 4.25, 0.5, 0.75, 3, 12.5, (20, 90, 20, 20), (-0.5, 0.25, 4.0), (0.5, 1.5, 0.4))
