@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -87,7 +87,7 @@ class Recording:
         self._measured = time.monotonic(), 0
         self._last_loss = -LATELY_S
         self._noted_losses = 0
-        self._snapshots: list[threading.Thread] = []
+        self._snapshots: dict[Path, threading.Thread] = {}
         self._pool = ThreadPoolExecutor(max(options.encoders, 1), "encoder")
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
@@ -157,9 +157,10 @@ class Recording:
         size = sum(len(item.data) for item in items)
         if free_bytes(self.folder) - size < self.options.least_free_bytes:
             raise RecordingError(f"{self.folder} has no room for a snapshot of {megabytes(size)}; make room")
-        path = _unused(self.folder, f"{self._name}_snapshot")
+        self._snapshots = {path: thread for path, thread in self._snapshots.items() if thread.is_alive()}
+        path = _unused(self.folder, f"{self._name}_snapshot", self._snapshots)
         thread = threading.Thread(target=self._write_snapshot, args=(path, items, topics, encoders), name="snapshot")
-        self._snapshots = [other for other in self._snapshots if other.is_alive()] + [thread]
+        self._snapshots[path] = thread
         thread.start()
         return path
 
@@ -187,7 +188,7 @@ class Recording:
         with self._lock:
             self.ended = self.ended or "closed"
         self._wake.set()
-        for thread in (self._thread, *self._snapshots):
+        for thread in (self._thread, *self._snapshots.values()):
             thread.join()
         self._pool.shutdown()
 
@@ -357,11 +358,11 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
 
 
-def _unused(folder: Path, name: str) -> Path:
-    """A place for a bag: the time, the name, and a number behind it where need be."""
+def _unused(folder: Path, name: str, promised: Collection[Path] = ()) -> Path:
+    """A place for a bag: the time, the name, and a number behind it where need be. promised: soon to be taken."""
     name = f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%SZ}_{name}"
     path, number = folder / name, 1
-    while path.exists():
+    while path.exists() or path in promised:
         number += 1
         path = folder / f"{name}_{number}"
     return path
