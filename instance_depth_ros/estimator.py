@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
@@ -99,6 +100,7 @@ class Estimator:
             from .segmenters import Segmenter  # transformers is optional
 
             self._segmenter = Segmenter(self.settings)
+        self._beside = ThreadPoolExecutor(1, "beside-network")
         self.said: Prediction | None = None
         self.seen: Seen | None = None
         self._lens: tuple[tuple, torch.Tensor] | None = None
@@ -145,7 +147,7 @@ class Estimator:
             image = self._prepare(frame.color, size)
             lens = self._lens_planes(intrinsics.resized(size[1], size[0]))
             output = output_size(size, self.engine.config)
-            motion = self._motion(frame, image, output, state, intrinsics)
+            motion = self._beside.submit(self._foresee, frame, self._grey(image, output), intrinsics, state)
         with timed(timings, "segment"):
             given, masks = self._given(frame, output, motion, state)
         with timed(timings, "network"):
@@ -154,13 +156,13 @@ class Estimator:
             depth_m, confidence = self._read(says)
             seen = self._see(says, depth_m, given, state)
         with timed(timings, "steady"):
-            depth_m = self._steady(frame, depth_m, seen, motion, state)
+            depth_m = self._steady(frame, depth_m, seen, motion.result(), state)
         with timed(timings, "scale"):
             depth_m, seen, floor = self._scaled(frame, depth_m, seen, intrinsics, state)
         with timed(timings, "track"):
             if seen is not None:
                 seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics, floor)
-            identities = self._identify(frame, seen, motion, state)
+            identities = self._identify(frame, seen, state)
         with timed(timings, "upsample"):
             full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
         with timed(timings, "fuse"):
@@ -232,7 +234,7 @@ class Estimator:
         return self._lens[1]
 
     def _given(
-        self, frame: Frame, output: tuple[int, int], motion: np.ndarray | None, state: State
+        self, frame: Frame, output: tuple[int, int], motion: Future, state: State
     ) -> tuple[Seen | None, torch.Tensor | None]:
         """Instances that the network need not look for, and the masks of them that it is to refine."""
         if self.instances == "topic":
@@ -241,7 +243,7 @@ class Estimator:
             given = sightings.from_segments(self._segmenter(frame.color), frame.size, output)
         elif state.seen is not None and state.carried + 1 < self.settings.instance_every:
             state.carried += 1
-            state.tracks = tracking.foresee(state.tracks, frame.stamp_ns, motion)
+            motion.result()
             given = carried(state.seen, state.identities, state.tracks)
         else:
             return None, None
@@ -284,20 +286,26 @@ class Estimator:
         state.seen, state.carried = seen if self.settings.rectify else sightings.with_layers(seen, depth_m), 0
         return state.seen
 
-    def _motion(
-        self, frame: Frame, image: torch.Tensor, size: tuple[int, int], state: State, intrinsics: Intrinsics
-    ) -> np.ndarray | None:
-        """The camera's since the last frame, by its pose or by the background; None: there is none to go on from."""
+    def _grey(self, image: torch.Tensor, size: tuple[int, int]) -> np.ndarray | None:
+        """(h, w) uint8 by which the camera's motion is found; None where nobody asks for that."""
         steadies = self.settings.steady_s > 0 and self.settings.memory != "none" and not self.relative
-        if self.instances in ("none", "topic") and not steadies:
+        return brightness(image, size) if steadies or self.instances not in ("none", "topic") else None
+
+    def _foresee(self, frame: Frame, grey: np.ndarray | None, lens: Intrinsics, state: State) -> np.ndarray | None:
+        """How the camera moved since the last frame, by its pose or by the background, and where tracks are to be now.
+
+        None: there is nothing to go on from. Only pictures are asked, so that it can be done beside the network.
+        """
+        if grey is None:
             return None
-        grey, motion = brightness(image, size), None
+        motion = None
         if frame.world_from_camera is not None and state.world_from_camera is not None:
-            h, w = size
-            motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
+            h, w = grey.shape
+            motion = pose_motion(state.world_from_camera, frame.world_from_camera, lens.resized(w, h))
         elif state.grey is not None and state.grey.shape == grey.shape:
             motion = camera_motion(state.grey, grey, state.still and state.still.moving)
         state.grey, state.world_from_camera = grey, frame.world_from_camera
+        state.tracks = tracking.foresee(state.tracks, frame.stamp_ns, motion)
         return motion
 
     def _steady(
@@ -330,9 +338,7 @@ class Estimator:
             return depth_m, seen, floor
         return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor)
 
-    def _identify(
-        self, frame: Frame, seen: Seen | None, motion: np.ndarray | None, state: State
-    ) -> list[Identity | None]:
+    def _identify(self, frame: Frame, seen: Seen | None, state: State) -> list[Identity | None]:
         """Who is who: of a topic as it says, of what was carried as before, else by tracking."""
         if seen is None:
             return []
@@ -341,7 +347,7 @@ class Estimator:
             return [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
         if seen.ids is not None:
             return tracking.named(state.tracks, seen.ids)
-        state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
+        state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, None, self.settings)
         return state.identities
 
     def _prepare(self, color: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
