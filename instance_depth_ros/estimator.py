@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil
 from types import SimpleNamespace
 
 import cv2
@@ -18,8 +19,8 @@ from .carrying import carried
 from .describe import describe
 from .engine import Engine
 from .fade import Fade
-from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame, timed
-from .geometry import Intrinsics, cloud, rays, sampled
+from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_SENSOR, Estimate, Frame, timed
+from .geometry import Intrinsics, cloud, rays, sampled, within
 from .ground import Ground
 from .labels import looked_up
 from .model import checkpoint
@@ -388,12 +389,11 @@ class Estimator:
             return Estimate(*about, None, confidence, source, disparity=raw)
         if measured is not None:
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
-        bad = raw > 0
-        bad &= raw <= settings.max_depth_m
-        np.logical_not(bad, out=bad)
+        good = within(raw, settings.max_depth_m)
         if settings.min_confidence > 0:
-            bad |= confidence < settings.min_confidence * 255
-        if bad.any():
-            for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
-                np.copyto(array, nothing, where=bad)
+            good &= cv2.inRange(confidence, ceil(settings.min_confidence * 255), 255)
+        if cv2.countNonZero(good) < good.size:
+            confidence &= good
+            source &= good  # SOURCE_NONE is 0
+            np.copyto(raw, np.nan, where=good == 0)
         return Estimate(*about, raw, confidence, source)
