@@ -21,7 +21,7 @@ from .engine import Engine
 from .fade import Fade
 from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_SENSOR, Estimate, Frame, timed
 from .geometry import Intrinsics, cloud, rays, sampled, within
-from .ground import Ground
+from .ground import Ground, Stance
 from .labels import looked_up
 from .model import checkpoint
 from .model.adaptive import AdaptiveMemory
@@ -159,10 +159,10 @@ class Estimator:
         with timed(timings, "steady"):
             depth_m = self._steady(frame, depth_m, seen, motion.result(), state)
         with timed(timings, "scale"):
-            depth_m, seen, floor = self._scaled(frame, depth_m, seen, intrinsics, state)
+            depth_m, seen, *floor = self._scaled(frame, depth_m, seen, intrinsics, state)
         with timed(timings, "track"):
             if seen is not None:
-                seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics, floor)
+                seen, confidence = ground.doubted(seen, confidence, intrinsics, *floor)
             identities = self._identify(frame, seen, state)
         with timed(timings, "upsample"):
             full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
@@ -323,21 +323,22 @@ class Estimator:
 
     def _scaled(
         self, frame: Frame, depth_m: np.ndarray, seen: Seen | None, intrinsics: Intrinsics, state: State
-    ) -> tuple[np.ndarray, Seen | None, Ground | None]:
-        """Depth and layers in metres as long as anchors say, and the ground in them."""
+    ) -> tuple[np.ndarray, Seen | None, Ground | None, Stance | None]:
+        """Depth and layers in metres as long as anchors say, the ground in them, and how instances stand on it."""
         if self.relative:
-            return depth_m, seen, None
+            return depth_m, seen, None, None
         ray, asked = rays(intrinsics.resized(*depth_m.shape[::-1])), self.settings.scale_anchors.split(",")
         if any(anchor.name not in asked for anchor in state.scale.anchors):
             state.scale = Scale()  # what was found out by an anchor that is not wanted any more
         labels = np.zeros(depth_m.shape, np.uint16) if seen is None else seen.labels
         stands = frame.floor is not None or self.settings.camera_height_m > 0
         floor = ground.fit(depth_m, labels, ray) if labels.any() or ("height" in asked and stands) else None
-        said = scale.listen(asked, frame, self.settings.camera_height_m, depth_m, seen, floor, ray)
+        stance = None if seen is None or floor is None else ground.stance(floor, depth_m, seen.labels, ray, seen.boxes)
+        said = scale.listen(asked, frame, self.settings.camera_height_m, depth_m, seen, floor, stance, ray)
         state.scale = state.scale.after(said, frame.stamp_ns)
         if (factor := state.scale.factor) == 1:
-            return depth_m, seen, floor
-        return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor)
+            return depth_m, seen, floor, stance
+        return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor), stance
 
     def _identify(self, frame: Frame, seen: Seen | None, state: State) -> list[Identity | None]:
         """Who is who: of a topic as it says, of what was carried as before, else by tracking."""

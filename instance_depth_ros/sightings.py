@@ -6,6 +6,7 @@ A label image says whose each pixel is: 0 background, k + 1 the k-th instance.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -60,7 +61,18 @@ class Seen:
     def times(self, factor: float) -> Seen:
         """The same where all metres are multiplied."""
         factor = np.float32(factor)
-        return replace(self, depth_m=self.depth_m * factor, sigma_m=self.sigma_m * factor)
+        return self.with_values(depth_m=self.depth_m * factor, sigma_m=self.sigma_m * factor)
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice] | None]:
+        """Rows and columns of each in labels."""
+        return boxes(self.labels, len(self))
+
+    def with_values(self, **values: np.ndarray) -> Seen:
+        """The same pixels with other values of score, depth_m or sigma_m."""
+        after = replace(self, **values)
+        after.__dict__["boxes"] = self.boxes
+        return after
 
     def at_full_size(self, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint16 labels of the picture: whose bilinear logit is largest, where one is above 0."""
@@ -68,7 +80,7 @@ class Seen:
             return self.full
         full, best = np.zeros(size, np.uint16), np.zeros(size, np.float32)
         (height, width), (h, w) = size, self.labels.shape
-        for k, (rows, columns) in enumerate(boxes(self.labels, len(self))):
+        for k, (rows, columns) in enumerate(self.boxes):
             # one cell more than it has: the border lies between cells
             top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
             logits = self.evidence[k, top : rows.stop + 1, left : columns.stop + 1]
