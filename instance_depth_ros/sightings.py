@@ -134,7 +134,7 @@ def _candidates(instances: Instances, least: float) -> tuple[np.ndarray, np.ndar
     """Queries surer than `least`, the surest first and no mask twice: (K,), masks (K, h, w), class_id, score."""
     classes = instances.classes[0].softmax(-1).cpu().numpy()[:, 1:]
     queries = np.flatnonzero(classes.max(1) >= least)
-    masks = instances.masks[0, torch.from_numpy(queries).to(instances.masks.device)].cpu().numpy()
+    masks = instances.masks[0].index_select(0, torch.from_numpy(queries).to(instances.masks.device)).cpu().numpy()
     score = classes[queries].max(1) * _sure(masks)
     class_id = classes[queries].argmax(1) + 1
     layer_m = instances.layer_m[0].cpu().numpy()[queries]
@@ -156,8 +156,8 @@ def _sure(masks: np.ndarray) -> np.ndarray:
 def _single(masks: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
     """(K,) bool: neither the same as a mask before it, nor a part of one; masks (K, h, w)."""
     inside = (masks > 0).reshape(len(masks), masks.shape[1] * masks.shape[2])
-    area = np.count_nonzero(inside, axis=1)
-    crowded = inside[:, np.count_nonzero(inside, axis=0) > 1].astype(np.float32)
+    area = np.array([np.count_nonzero(mask) for mask in inside])
+    crowded = inside[:, inside.view(np.uint8).sum(0, dtype=np.uint8) > 1].astype(np.float32)
     common = crowded @ crowded.T
     same = common > DUPLICATE_IOU * (area[:, None] + area - common)
     part = (common > PART * np.minimum(area[:, None], area)) & (class_id[:, None] == class_id)
