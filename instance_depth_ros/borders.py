@@ -23,7 +23,7 @@ NEIGHBOURS = _DOWN, _ALONG, _WEIGHT
 
 
 def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
-    """(h, w) metres with its labels (h, w) uint16 -> (H, W) metres along the labels full (H, W) uint16.
+    """(h, w) metres with its labels (h, w) uint16 -> (H, W) metres along the labels full (H, W) uint16 or uint8.
 
     Each pixel is the bilinear mean of those of its four cells that bear its label, after cells at a border were given
     the depth of the inside of their own label. layer_m: (K,) depth of instances too small to have an inside.
@@ -32,7 +32,7 @@ def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m:
     if not full.any():
         return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
     layer_m = np.concatenate([[np.nan], layer_m]).astype(np.float32)
-    depth_m = from_inside(depth_m, labels, layer_m)
+    depth_m, labels = from_inside(depth_m, labels, layer_m), labels.astype(full.dtype, copy=False)
     out = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
     (top, below, down), (left, right, along) = taps(height, h), taps(width, w)
     # most pixels lie between four cells of their own label, and are done
@@ -119,10 +119,11 @@ def taps(pixels: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _shared(labels: np.ndarray) -> np.ndarray:
-    """(h, w) the label that a cell shares with those right of it, below it and both, else NOBODY."""
+    """(h, w) the label that a cell shares with those right of it, below it and both, else the largest there is."""
     square, corner = np.ones((2, 2), np.uint8), (0, 0)
     least = cv2.erode(labels, square, anchor=corner)
-    return np.where(least == cv2.dilate(labels, square, anchor=corner), least, np.uint16(NOBODY))
+    nobody = labels.dtype.type(np.iinfo(labels.dtype).max)
+    return np.where(least == cv2.dilate(labels, square, anchor=corner), least, nobody)
 
 
 def invented_share(depth_m: np.ndarray, ids: np.ndarray) -> float:

@@ -75,10 +75,13 @@ class Seen:
         return after
 
     def at_full_size(self, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) uint16 labels of the picture: whose bilinear logit is largest, where one is above 0."""
+        """(H, W) labels of the picture: whose bilinear logit is largest, where one is above 0.
+
+        uint8 where that is enough, as all that is of the picture's size is bound by memory; else uint16.
+        """
         if self.full is not None:
             return self.full
-        full, best = np.zeros(size, np.uint16), np.zeros(size, np.float32)
+        full, best = np.zeros(size, np.uint8 if len(self) < 255 else np.uint16), np.zeros(size, np.float32)
         (height, width), (h, w) = size, self.labels.shape
         for k, (rows, columns) in enumerate(self.boxes):
             # one cell more than it has: the border lies between cells
@@ -97,7 +100,7 @@ class Seen:
             logits = cv2.warpAffine(logits, cells, part.shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
             larger = logits > part
             np.copyto(part, logits, where=larger)
-            np.copyto(full[y:below, x:right], np.uint16(k + 1), where=larger)
+            np.copyto(full[y:below, x:right], full.dtype.type(k + 1), where=larger)
         return full
 
 
