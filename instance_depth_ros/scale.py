@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import exp, hypot, log
+from statistics import median
 
 import numpy as np
 
@@ -82,9 +83,7 @@ class Scale:
         if not said:
             return now
         recent = self.recent | {a.name: (*self.recent.get(a.name, ())[1 - RECENT :], a.log_scale) for a in said}
-        anchors, disputed = heeded(
-            [replace(a, log_scale=float(np.median(recent[a.name]))) for a in said], self.disputed
-        )
+        anchors, disputed = heeded([replace(a, log_scale=median(recent[a.name])) for a in said], self.disputed)
         aim, spread = believed([a for a in anchors if a.holds])
         passed_s = max(stamp_ns - self.stamp_ns, 0) / 1e9
         gain = max(1 - exp(-passed_s / SETTLE_S), 1 / (self.frames + 1))

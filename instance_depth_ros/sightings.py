@@ -81,26 +81,29 @@ class Seen:
         """
         if self.full is not None:
             return self.full
-        full, best = np.zeros(size, np.uint8 if len(self) < 255 else np.uint16), np.zeros(size, np.float32)
+        full, best = np.zeros(size, np.uint8 if len(self) < 255 else np.uint16), np.empty(size, np.float32)
         (height, width), (h, w) = size, self.labels.shape
-        for k, (rows, columns) in enumerate(self.boxes):
-            # one cell more than it has: the border lies between cells
-            top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
-            logits = self.evidence[k, top : rows.stop + 1, left : columns.stop + 1]
-            y, x = top * height // h, left * width // w
-            below, right = -(-(rows.stop + 1) * height // h), -(-(columns.stop + 1) * width // w)
-            part = best[y:below, x:right]
-            cells = np.float64(
+        # one cell more than it has: the border lies between cells
+        cells = [(max(y.start - 1, 0), y.stop + 1, max(x.start - 1, 0), x.stop + 1) for y, x in self.boxes]
+        parts = [
+            np.s_[top * height // h : -(-below * height // h), left * width // w : -(-right * width // w)]
+            for top, below, left, right in cells
+        ]
+        for part in parts:
+            best[part] = 0
+        for k, ((top, below, left, right), part) in enumerate(zip(cells, parts, strict=True)):
+            y, x = (side.start for side in part)
+            at = np.float64(
                 [
                     [w / width, 0, (x + 0.5) * w / width - 0.5 - left],
                     [0, h / height, (y + 0.5) * h / height - 0.5 - top],
                 ]
             )
-            how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            logits = cv2.warpAffine(logits, cells, part.shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
-            larger = logits > part
-            np.copyto(part, logits, where=larger)
-            np.copyto(full[y:below, x:right], full.dtype.type(k + 1), where=larger)
+            how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+            logits = cv2.warpAffine(self.evidence[k, top:below, left:right], at, best[part].shape[::-1], **how)
+            larger = logits > best[part]
+            np.copyto(best[part], logits, where=larger)
+            np.copyto(full[part], full.dtype.type(k + 1), where=larger)
         return full
 
 
