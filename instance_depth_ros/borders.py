@@ -23,7 +23,7 @@ NEIGHBOURS = _DOWN, _ALONG, _WEIGHT
 
 
 def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
-    """(h, w) metres with its labels (h, w) uint16 -> (H, W) metres along the labels full (H, W) uint16.
+    """(h, w) metres with its labels (h, w) uint16 -> (H, W) metres along the labels full (H, W) uint16 or uint8.
 
     Each pixel is the bilinear mean of those of its four cells that bear its label, after cells at a border were given
     the depth of the inside of their own label. layer_m: (K,) depth of instances too small to have an inside.
@@ -32,7 +32,7 @@ def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m:
     if not full.any():
         return cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
     layer_m = np.concatenate([[np.nan], layer_m]).astype(np.float32)
-    depth_m = from_inside(depth_m, labels, layer_m)
+    depth_m, labels = from_inside(depth_m, labels, layer_m), labels.astype(full.dtype, copy=False)
     out = cv2.resize(depth_m, (width, height), interpolation=cv2.INTER_LINEAR)
     (top, below, down), (left, right, along) = taps(height, h), taps(width, w)
     # most pixels lie between four cells of their own label, and are done
@@ -53,10 +53,11 @@ def upsample(depth_m: np.ndarray, labels: np.ndarray, full: np.ndarray, layer_m:
         value += weight * depth_m.reshape(-1)[cell]
     value /= np.maximum(total, 1e-6)
     alone = np.flatnonzero(total < 1e-6)  # none of the four is theirs
-    y, x = np.divmod((top + left)[alone], w)
-    around, without = _around(depth_m, labels, y, x, own[alone]), layer_m[own[alone]]
-    without = np.where(np.isnan(without), out.reshape(-1)[mixed[alone]], without)
-    value[alone] = np.where(np.isnan(around), without, around)
+    if len(alone):
+        y, x = np.divmod((top + left)[alone], w)
+        around, without = _around(*_framed(depth_m, labels), y, x, own[alone]), layer_m[own[alone]]
+        without = np.where(np.isnan(without), out.reshape(-1)[mixed[alone]], without)
+        value[alone] = np.where(np.isnan(around), without, around)
     out.reshape(-1)[mixed] = value
     return out
 
@@ -68,17 +69,22 @@ def from_inside(depth_m: np.ndarray, labels: np.ndarray, layer_m: np.ndarray) ->
     """
     inside = _inside(labels, INSIDE)
     y, x = np.nonzero(~inside)
-    own, done, sources = labels[y, x], depth_m.copy(), np.where(inside, labels, np.uint16(NOBODY))
+    own, (framed, sources) = labels[y, x], _framed(depth_m, np.where(inside, labels, np.uint16(NOBODY)))
+    cells, at_border = (np.bincount(whose.reshape(-1), minlength=len(layer_m)) for whose in (labels, own))
+    none = (cells == at_border)[own]  # looked for in vain
+    lone, y, x, own = (y[none], x[none], own[none]), y[~none], x[~none], own[~none]
+    done, within = framed[REACH:-REACH, REACH:-REACH], sources[REACH:-REACH, REACH:-REACH]
     for _ in range(ROUNDS):
-        around = _around(done, sources, y, x, own)
+        around = _around(framed, sources, y, x, own)
         found = np.isfinite(around)
-        done[y[found], x[found]], sources[y[found], x[found]] = around[found], own[found]
+        done[y[found], x[found]], within[y[found], x[found]] = around[found], own[found]
         y, x, own = y[~found], x[~found], own[~found]
         if not len(y) or not found.any():
             break
+    y, x, own = map(np.concatenate, zip(lone, (y, x, own), strict=True))
     without = layer_m[own]
     done[y, x] = np.where(np.isnan(without), depth_m[y, x], without)
-    return done
+    return done.copy()
 
 
 def _inside(labels: np.ndarray, side: int) -> np.ndarray:
@@ -87,10 +93,17 @@ def _inside(labels: np.ndarray, side: int) -> np.ndarray:
     return cv2.erode(labels, square) == cv2.dilate(labels, square)
 
 
-def _around(depth_m: np.ndarray, labels: np.ndarray, y: np.ndarray, x: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """(n,) mean depth of the cells around (y, x) that bear the label own, mostly of the nearest; NaN without one."""
+def _framed(depth_m: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both with REACH cells of nobody on each side."""
     edges = (REACH, REACH, REACH, REACH, cv2.BORDER_CONSTANT)
-    labels, depth_m = cv2.copyMakeBorder(labels, *edges, value=NOBODY), cv2.copyMakeBorder(depth_m, *edges)
+    return cv2.copyMakeBorder(depth_m, *edges), cv2.copyMakeBorder(labels, *edges, value=NOBODY)
+
+
+def _around(depth_m: np.ndarray, labels: np.ndarray, y: np.ndarray, x: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """(n,) mean depth of the cells around (y, x) that bear the label own, mostly of the nearest; NaN without one.
+
+    depth_m, labels: _framed().
+    """
     cells = ((y + REACH) * labels.shape[1] + x + REACH)[:, None] + (_DOWN * labels.shape[1] + _ALONG)
     weights = (labels.take(cells) == own[:, None]) * _WEIGHT
     with np.errstate(invalid="ignore"):
@@ -106,10 +119,11 @@ def taps(pixels: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _shared(labels: np.ndarray) -> np.ndarray:
-    """(h, w) the label that a cell shares with those right of it, below it and both, else NOBODY."""
+    """(h, w) the label that a cell shares with those right of it, below it and both, else the largest there is."""
     square, corner = np.ones((2, 2), np.uint8), (0, 0)
     least = cv2.erode(labels, square, anchor=corner)
-    return np.where(least == cv2.dilate(labels, square, anchor=corner), least, np.uint16(NOBODY))
+    nobody = labels.dtype.type(np.iinfo(labels.dtype).max)
+    return np.where(least == cv2.dilate(labels, square, anchor=corner), least, nobody)
 
 
 def invented_share(depth_m: np.ndarray, ids: np.ndarray) -> float:

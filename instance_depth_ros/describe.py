@@ -66,7 +66,7 @@ def hiding(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
     """
     visible, front = np.ones(len(seen), np.float32), np.full(len(seen), -1)
     square = np.ones((3, 3), np.uint8)
-    for k, box in enumerate(boxes(seen.labels, len(seen))):
+    for k, box in enumerate(seen.boxes):
         if box is None:
             continue
         box = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil
 from types import SimpleNamespace
 
 import cv2
@@ -17,9 +19,9 @@ from .carrying import carried
 from .describe import describe
 from .engine import Engine
 from .fade import Fade
-from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_NONE, SOURCE_SENSOR, Estimate, Frame, timed
-from .geometry import Intrinsics, cloud, rays, sampled
-from .ground import Ground
+from .frame import SOURCE_NETWORK, SOURCE_NETWORK_SCALED, SOURCE_SENSOR, Estimate, Frame, timed
+from .geometry import Intrinsics, cloud, rays, sampled, within
+from .ground import Ground, Stance
 from .labels import looked_up
 from .model import checkpoint
 from .model.adaptive import AdaptiveMemory
@@ -99,6 +101,7 @@ class Estimator:
             from .segmenters import Segmenter  # transformers is optional
 
             self._segmenter = Segmenter(self.settings)
+        self._beside = ThreadPoolExecutor(1, "beside-network")
         self.said: Prediction | None = None
         self.seen: Seen | None = None
         self._lens: tuple[tuple, torch.Tensor] | None = None
@@ -145,7 +148,7 @@ class Estimator:
             image = self._prepare(frame.color, size)
             lens = self._lens_planes(intrinsics.resized(size[1], size[0]))
             output = output_size(size, self.engine.config)
-            motion = self._motion(frame, image, output, state, intrinsics)
+            motion = self._beside.submit(self._foresee, frame, self._grey(image, output), intrinsics, state)
         with timed(timings, "segment"):
             given, masks = self._given(frame, output, motion, state)
         with timed(timings, "network"):
@@ -154,13 +157,13 @@ class Estimator:
             depth_m, confidence = self._read(says)
             seen = self._see(says, depth_m, given, state)
         with timed(timings, "steady"):
-            depth_m = self._steady(frame, depth_m, seen, motion, state)
+            depth_m = self._steady(frame, depth_m, seen, motion.result(), state)
         with timed(timings, "scale"):
-            depth_m, seen, floor = self._scaled(frame, depth_m, seen, intrinsics, state)
+            depth_m, seen, *floor = self._scaled(frame, depth_m, seen, intrinsics, state)
         with timed(timings, "track"):
             if seen is not None:
-                seen, confidence = ground.doubted(seen, depth_m, confidence, intrinsics, floor)
-            identities = self._identify(frame, seen, motion, state)
+                seen, confidence = ground.doubted(seen, confidence, intrinsics, *floor)
+            identities = self._identify(frame, seen, state)
         with timed(timings, "upsample"):
             full, confidence, labels = self._full_size(depth_m, confidence, seen, frame.size)
         with timed(timings, "fuse"):
@@ -232,7 +235,7 @@ class Estimator:
         return self._lens[1]
 
     def _given(
-        self, frame: Frame, output: tuple[int, int], motion: np.ndarray | None, state: State
+        self, frame: Frame, output: tuple[int, int], motion: Future, state: State
     ) -> tuple[Seen | None, torch.Tensor | None]:
         """Instances that the network need not look for, and the masks of them that it is to refine."""
         if self.instances == "topic":
@@ -241,7 +244,7 @@ class Estimator:
             given = sightings.from_segments(self._segmenter(frame.color), frame.size, output)
         elif state.seen is not None and state.carried + 1 < self.settings.instance_every:
             state.carried += 1
-            state.tracks = tracking.foresee(state.tracks, frame.stamp_ns, motion)
+            motion.result()
             given = carried(state.seen, state.identities, state.tracks)
         else:
             return None, None
@@ -284,20 +287,26 @@ class Estimator:
         state.seen, state.carried = seen if self.settings.rectify else sightings.with_layers(seen, depth_m), 0
         return state.seen
 
-    def _motion(
-        self, frame: Frame, image: torch.Tensor, size: tuple[int, int], state: State, intrinsics: Intrinsics
-    ) -> np.ndarray | None:
-        """The camera's since the last frame, by its pose or by the background; None: there is none to go on from."""
+    def _grey(self, image: torch.Tensor, size: tuple[int, int]) -> np.ndarray | None:
+        """(h, w) uint8 by which the camera's motion is found; None where nobody asks for that."""
         steadies = self.settings.steady_s > 0 and self.settings.memory != "none" and not self.relative
-        if self.instances in ("none", "topic") and not steadies:
+        return brightness(image, size) if steadies or self.instances not in ("none", "topic") else None
+
+    def _foresee(self, frame: Frame, grey: np.ndarray | None, lens: Intrinsics, state: State) -> np.ndarray | None:
+        """How the camera moved since the last frame, by its pose or by the background, and where tracks are to be now.
+
+        None: there is nothing to go on from. Only pictures are asked, so that it can be done beside the network.
+        """
+        if grey is None:
             return None
-        grey, motion = brightness(image, size), None
+        motion = None
         if frame.world_from_camera is not None and state.world_from_camera is not None:
-            h, w = size
-            motion = pose_motion(state.world_from_camera, frame.world_from_camera, intrinsics.resized(w, h))
+            h, w = grey.shape
+            motion = pose_motion(state.world_from_camera, frame.world_from_camera, lens.resized(w, h))
         elif state.grey is not None and state.grey.shape == grey.shape:
             motion = camera_motion(state.grey, grey, state.still and state.still.moving)
         state.grey, state.world_from_camera = grey, frame.world_from_camera
+        state.tracks = tracking.foresee(state.tracks, frame.stamp_ns, motion)
         return motion
 
     def _steady(
@@ -314,25 +323,24 @@ class Estimator:
 
     def _scaled(
         self, frame: Frame, depth_m: np.ndarray, seen: Seen | None, intrinsics: Intrinsics, state: State
-    ) -> tuple[np.ndarray, Seen | None, Ground | None]:
-        """Depth and layers in metres as long as anchors say, and the ground in them."""
+    ) -> tuple[np.ndarray, Seen | None, Ground | None, Stance | None]:
+        """Depth and layers in metres as long as anchors say, the ground in them, and how instances stand on it."""
         if self.relative:
-            return depth_m, seen, None
+            return depth_m, seen, None, None
         ray, asked = rays(intrinsics.resized(*depth_m.shape[::-1])), self.settings.scale_anchors.split(",")
         if any(anchor.name not in asked for anchor in state.scale.anchors):
             state.scale = Scale()  # what was found out by an anchor that is not wanted any more
         labels = np.zeros(depth_m.shape, np.uint16) if seen is None else seen.labels
         stands = frame.floor is not None or self.settings.camera_height_m > 0
         floor = ground.fit(depth_m, labels, ray) if labels.any() or ("height" in asked and stands) else None
-        said = scale.listen(asked, frame, self.settings.camera_height_m, depth_m, seen, floor, ray)
+        stance = None if seen is None or floor is None else ground.stance(floor, depth_m, seen.labels, ray, seen.boxes)
+        said = scale.listen(asked, frame, self.settings.camera_height_m, depth_m, seen, floor, stance, ray)
         state.scale = state.scale.after(said, frame.stamp_ns)
         if (factor := state.scale.factor) == 1:
-            return depth_m, seen, floor
-        return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor)
+            return depth_m, seen, floor, stance
+        return depth_m * np.float32(factor), seen and seen.times(factor), floor and floor.times(factor), stance
 
-    def _identify(
-        self, frame: Frame, seen: Seen | None, motion: np.ndarray | None, state: State
-    ) -> list[Identity | None]:
+    def _identify(self, frame: Frame, seen: Seen | None, state: State) -> list[Identity | None]:
         """Who is who: of a topic as it says, of what was carried as before, else by tracking."""
         if seen is None:
             return []
@@ -341,7 +349,7 @@ class Estimator:
             return [Identity(number, number, 0.0, class_id) for number, class_id in pairs]
         if seen.ids is not None:
             return tracking.named(state.tracks, seen.ids)
-        state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, motion, self.settings)
+        state.identities, state.tracks = track(seen.sightings(), state.tracks, frame.stamp_ns, None, self.settings)
         return state.identities
 
     def _prepare(self, color: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
@@ -382,12 +390,11 @@ class Estimator:
             return Estimate(*about, None, confidence, source, disparity=raw)
         if measured is not None:
             confidence[measured], source[measured] = 255, SOURCE_SENSOR
-        bad = raw > 0
-        bad &= raw <= settings.max_depth_m
-        np.logical_not(bad, out=bad)
+        good = within(raw, settings.max_depth_m)
         if settings.min_confidence > 0:
-            bad |= confidence < settings.min_confidence * 255
-        if bad.any():
-            for array, nothing in ((raw, np.nan), (confidence, 0), (source, SOURCE_NONE)):
-                np.copyto(array, nothing, where=bad)
+            good &= cv2.inRange(confidence, ceil(settings.min_confidence * 255), 255)
+        if cv2.countNonZero(good) < good.size:
+            confidence &= good
+            source &= good  # SOURCE_NONE is 0
+            np.copyto(raw, np.nan, where=good == 0)
         return Estimate(*about, raw, confidence, source)

@@ -133,6 +133,11 @@ def valid(depth_m: np.ndarray) -> np.ndarray:
     return np.isfinite(depth_m) & (depth_m > 0)
 
 
+def within(depth_m: np.ndarray, most_m: float) -> np.ndarray:
+    """(H, W) uint8, 255 where a depth is valid and not beyond most_m, else 0; depth_m: (H, W) float32."""
+    return cv2.inRange(depth_m, float(np.finfo(np.float32).tiny), most_m)
+
+
 def sampled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W, ...) -> the pixel in the middle of each of (h, w) cells."""
     rows, columns = (((np.arange(n) + 0.5) * of / n).astype(int) for n, of in zip(size, picture.shape, strict=False))

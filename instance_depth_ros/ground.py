@@ -6,14 +6,13 @@ camera's height above it. Nothing here knows where down is but that the camera i
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .config import CLASSES
 from .geometry import Intrinsics, rays, valid
-from .labels import boxes
 from .sightings import Seen
 
 STANDING = [CLASSES.index(name) for name in ("person", "animal", "vehicle")]  # balls fly, rackets are held
@@ -47,17 +46,27 @@ class Ground(NamedTuple):
         return self._replace(plane=self.plane / factor)
 
 
+class Stance(NamedTuple):
+    """How K instances stand. feet: (K, 3) mean ray (x / z, y / z, 1) of the lowest cells of each. stands: (K,) bool, on
+    visible ground. top, bottom: (K,) first row and row after the last. The same whatever a metre is."""
+
+    feet: np.ndarray
+    stands: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+
+
 def doubted(
-    seen: Seen, depth_m: np.ndarray, confidence: np.ndarray, intrinsics: Intrinsics, ground: Ground | None
+    seen: Seen, confidence: np.ndarray, intrinsics: Intrinsics, ground: Ground | None, stance: Stance | None
 ) -> tuple[Seen, np.ndarray]:
-    """Less score, less confidence (h, w) uint8 and more sigma_m where depth_m (h, w) disagrees with the ground."""
+    """Less score, less confidence (h, w) uint8 and more sigma_m of those whose layer disagrees with the ground."""
     if ground is None or not len(seen):
         return seen, confidence
-    ray = rays(intrinsics.resized(*depth_m.shape[::-1]))
-    factor, sigma_m = agreement(ground, depth_m, seen.labels, ray, seen.class_id, seen.depth_m, seen.sigma_m)
+    ray = rays(intrinsics.resized(*confidence.shape[::-1]))
+    factor, sigma_m = agreement(ground, stance, seen.labels, ray, seen.class_id, seen.depth_m, seen.sigma_m)
     if (factor < 1).any():
         confidence = (confidence * np.append(np.float32(1), factor)[seen.labels]).astype(np.uint8)
-    return replace(seen, score=seen.score * factor, sigma_m=sigma_m), confidence
+    return seen.with_values(score=seen.score * factor, sigma_m=sigma_m), confidence
 
 
 def fit(depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray) -> Ground | None:
@@ -78,7 +87,7 @@ def fit(depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray) -> Ground | No
     planes = planes[_below(planes)]
     if not len(planes):
         return None
-    plane = planes[(np.abs(points @ planes.T - 1) < AGREE).sum(0).argmax()]
+    plane = planes[np.count_nonzero(np.abs(planes @ points.T - 1) < AGREE, axis=1).argmax()]
     for _ in range(ROUNDS):
         agree = points[np.abs(points @ plane - 1) < AGREE]
         if len(agree) < max(LEAST_POINTS, LEAST_SHARE * len(points)):
@@ -91,16 +100,24 @@ def fit(depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray) -> Ground | No
 
 def _through(points: np.ndarray) -> np.ndarray:
     """(3,) plane nearest to points (n, 3), relative to their depth; a tenth of the time of a general least squares."""
-    return np.linalg.lstsq(points.T @ points, points.sum(0), rcond=None)[0]
+    return _solved(points.T @ points, points.sum(0))
+
+
+def _solved(products: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """(..., 3) planes of (..., 3, 3) sums of products of points and (..., 3) of points, which may lie on a line."""
+    little = 1e-12 * np.trace(products, axis1=-2, axis2=-1)[..., None, None]
+    return np.linalg.solve(products + little * np.eye(3), total[..., None])[..., 0]
 
 
 def _height_spread(points: np.ndarray, plane: np.ndarray) -> float:
     """How far the heights of halves of the ground are from the whole's, relative: a ground that is bent has several."""
+    middle, products, total = len(points) // 2, points.T @ points, points.sum(0)
     halves = []
     for values in (points[:, 2], points[:, 0] / points[:, 2]):
-        near = values < np.median(values)
-        halves += [points[near], points[~near]]
-    planes = np.stack([_through(half) for half in halves])
+        near = points[values < np.partition(values, middle)[middle]]
+        one = near.T @ near, near.sum(0)
+        halves += [one, (products - one[0], total - one[1])]
+    planes = _solved(*map(np.stack, zip(*halves, strict=True)))
     lengths = np.maximum(np.linalg.norm(planes, axis=1), 1e-9)
     return float(np.sqrt(np.square(np.log(lengths / np.linalg.norm(plane))).mean()))
 
@@ -113,16 +130,15 @@ def _below(planes: np.ndarray) -> np.ndarray:
 
 
 def agreement(
-    ground: Ground, depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray,
+    ground: Ground, stance: Stance, labels: np.ndarray, ray: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray,
     sigma_m: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """(K,) factors of confidence, 1 where nothing is wrong or nothing can be said, and (K,) sigma_m that admits it.
 
     Judged is what stands: most of what lies below the lowest cells of its mask is background on the ground plane. What
-    ends at the picture's edge, before another instance or on a bench is not. depth_m, labels, ray: of (h, w) cells.
+    ends at the picture's edge, before another instance or on a bench is not. labels, ray: of (h, w) cells.
     """
-    feet, stands = _feet(ground, depth_m, labels, ray, len(layer_m))
-    stands &= np.isin(class_id, STANDING) & np.isfinite(layer_m)
+    feet, stands = stance.feet, stance.stands & np.isin(class_id, STANDING) & np.isfinite(layer_m)
     slope = feet @ ground.plane
     stands &= slope > 0
     stand_m = 1 / np.where(stands, slope, 1)
@@ -137,23 +153,19 @@ def agreement(
 
 
 def on_ground(ground: Ground, depth_m: np.ndarray, ray: np.ndarray, most: float = SURE * AGREE) -> np.ndarray:
-    """(h, w) bool: cells whose depth is that of the plane, but for less than this share of it."""
+    """(...) bool: cells whose depth is that of the plane, but for less than this share of it."""
     off = np.abs((ray @ ground.plane[:2].astype(np.float32) + np.float32(ground.plane[2])) * depth_m - 1)
     return off < most
 
 
-def heights_m(
-    ground: Ground, depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) how high above the ground each thing ends that stands on it, upright; NaN for others. And (K,) rows it has.
+def heights_m(ground: Ground, stance: Stance, labels: np.ndarray, ray: np.ndarray) -> np.ndarray:
+    """(K,) how high above the ground each thing ends that stands on it, upright; NaN for others.
 
     Others: what does not stand on visible ground, and what ends at the picture's edge or below another thing.
     """
-    feet, stands = _feet(ground, depth_m, labels, ray, count)
+    (feet, stands, top, _), count = stance, len(stance.feet)
     slope = feet @ ground.plane
-    stands &= slope > 0
-    top, bottom = _rows(labels, count)[:, 1:]
-    stands &= top > 0
+    stands = stands & (slope > 0) & (top > 0)
     heads = np.flatnonzero((labels[1:] > 0) & (labels[:-1] != labels[1:]))
     y, x = np.divmod(heads, labels.shape[1])
     whose = labels[y + 1, x]
@@ -166,36 +178,36 @@ def heights_m(
     up = -ground.plane / np.linalg.norm(ground.plane)
     stand_m = 1 / np.where(stands, slope, 1)
     high_m = stand_m * (edge - feet[:, 1]) / (up[1] - edge * up[2])
-    return np.where(stands, high_m, np.nan), bottom - top
+    return np.where(stands, high_m, np.nan)
 
 
-def _feet(ground: Ground, depth_m, labels, ray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(K, 3) mean ray (x / z, y / z, 1) of the lowest cells of each mask, and (K,) if they stand on visible ground."""
-    free = on_ground(ground, depth_m, ray) & (labels == 0)
+def stance(
+    ground: Ground, depth_m: np.ndarray, labels: np.ndarray, ray: np.ndarray, boxes: Sequence[tuple | None]
+) -> Stance:
+    """Of the instances in labels (h, w), whose boxes are of labels.boxes(); depth_m (h, w), ray (h, w, 2)."""
+    count = len(boxes)
+    # that of the background is of no use
+    rows = np.array([(0, 0), *((box[0].start, box[0].stop) if box else (0, 0) for box in boxes)])
+    top, bottom = rows.T
     ends = np.flatnonzero((labels[:-1] > 0) & (labels[1:] != labels[:-1]))
     y, x = np.divmod(ends, labels.shape[1])
-    whose, (top, bottom) = labels[y, x], _rows(labels, count)
-    low = y + 1 >= bottom[whose] - np.maximum(FEET * (bottom - top)[whose], 0)
+    whose = labels[y, x]
+    low = y + 1 >= bottom[whose] - FEET * (bottom - top)[whose]
     y, x, whose = y[low], x[low], whose[low]
-    standing = free[y + 1, x]
+    standing = (labels[y + 1, x] == 0) & on_ground(ground, depth_m[y + 1, x], ray[y + 1, x])
     cells, on = (np.bincount(whose, weights, count + 1)[1:] for weights in (None, standing))
     total = np.maximum(on, 1)
     feet = [np.bincount(whose, ray[y, x, axis] * standing, count + 1)[1:] / total for axis in (0, 1)]
-    whole = bottom[1:] < len(labels)
-    return np.column_stack([*feet, np.ones(count)]), whole & (on > 0) & (on >= ON_GROUND * cells)
-
-
-def _rows(labels: np.ndarray, count: int) -> np.ndarray:
-    """(2, K + 1) first row and row after the last of each label; that of the background is of no use."""
-    rows = [(box[0].start, box[0].stop) if box else (0, 0) for box in boxes(labels, count)]
-    return np.array([(0, 0), *rows]).T
+    stands = (bottom[1:] < len(labels)) & (on > 0) & (on >= ON_GROUND * cells)
+    return Stance(np.column_stack([*feet, np.ones(count)]), stands, top[1:], bottom[1:])
 
 
 def _middles(labels: np.ndarray, ray: np.ndarray, count: int) -> np.ndarray:
     """(K,) mean y / z of the cells of each label."""
-    flat = labels.reshape(-1)
-    cells = np.bincount(flat, minlength=count + 1)[1:]
-    return np.bincount(flat, np.nan_to_num(ray[..., 1]).reshape(-1), count + 1)[1:] / np.maximum(cells, 1)
+    y, x = np.nonzero(labels)
+    whose = labels[y, x]
+    cells = np.bincount(whose, minlength=count + 1)[1:]
+    return np.bincount(whose, np.nan_to_num(ray[y, x, 1]), count + 1)[1:] / np.maximum(cells, 1)
 
 
 def _upright(plane: np.ndarray, feet: np.ndarray, middle: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Label images: (h, w) uint16 that says whose each pixel is, 0 background, k + 1 the k-th instance."""
+"""Label images: (h, w) uint16 or uint8 that says whose each pixel is, 0 background, k + 1 the k-th instance."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def looked_up(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return values[labels]
     table = np.zeros(256, values.dtype)
     table[: len(values)] = values
-    return cv2.LUT(labels.astype(np.uint8), table)
+    return cv2.LUT(labels.astype(np.uint8, copy=False), table)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import exp, hypot, log
+from statistics import median
 
 import numpy as np
 
 from .config import CLASSES
 from .frame import Frame
 from .geometry import sampled, valid
-from .ground import Ground, heights_m, on_ground
+from .ground import Ground, Stance, heights_m, on_ground
 from .sightings import Seen
 
 PERSON = CLASSES.index("person")
@@ -82,9 +83,7 @@ class Scale:
         if not said:
             return now
         recent = self.recent | {a.name: (*self.recent.get(a.name, ())[1 - RECENT :], a.log_scale) for a in said}
-        anchors, disputed = heeded(
-            [replace(a, log_scale=float(np.median(recent[a.name]))) for a in said], self.disputed
-        )
+        anchors, disputed = heeded([replace(a, log_scale=median(recent[a.name])) for a in said], self.disputed)
         aim, spread = believed([a for a in anchors if a.holds])
         passed_s = max(stamp_ns - self.stamp_ns, 0) / 1e9
         gain = max(1 - exp(-passed_s / SETTLE_S), 1 / (self.frames + 1))
@@ -139,12 +138,13 @@ def listen(
     depth_m: np.ndarray,
     seen: Seen | None,
     floor: Ground | None,
+    stance: Stance | None,
     ray: np.ndarray,
 ) -> list[Anchor]:
     """What those of config.ANCHORS that are asked say of a frame.
 
     height_m: of the camera where tf has no frame.floor, 0 unknown. depth_m (h, w), seen, floor: the network's, in its
-    own metres; ray: (h, w, 2).
+    own metres; stance: of seen on the floor; ray: (h, w, 2).
     """
     said = []
     if "sensor" in asked and frame.depth_m is not None:
@@ -154,7 +154,7 @@ def listen(
     elif "height" in asked and height_m > 0:
         said.append(of_height(floor, height_m))
     if "stature" in asked and seen is not None:
-        said.append(of_stature(floor, depth_m, seen, ray))
+        said.append(of_stature(floor, stance, seen, ray))
     return [anchor for anchor in said if anchor]
 
 
@@ -187,12 +187,12 @@ def of_floor(ground: Ground | None, floor: np.ndarray, depth_m: np.ndarray, ray:
     return Anchor("height", middle, hypot(POSE_SPREAD, float(np.median(np.abs(off - middle)))))
 
 
-def of_stature(ground: Ground | None, depth_m: np.ndarray, seen: Seen, ray: np.ndarray) -> Anchor | None:
+def of_stature(ground: Ground | None, stance: Stance | None, seen: Seen, ray: np.ndarray) -> Anchor | None:
     """From people who stand on the ground, from head to foot in view; None where fewer than two do."""
     if ground is None or not (seen.class_id == PERSON).any():
         return None
-    height_m, cells = heights_m(ground, depth_m, seen.labels, ray, len(seen))
-    whole = (seen.class_id == PERSON) & (cells >= LEAST_CELLS) & (height_m > 0)
+    height_m = heights_m(ground, stance, seen.labels, ray)
+    whole = (seen.class_id == PERSON) & (stance.bottom - stance.top >= LEAST_CELLS) & (height_m > 0)
     people = np.count_nonzero(whole)
     if people < LEAST_PEOPLE:
         return None

@@ -6,6 +6,7 @@ A label image says whose each pixel is: 0 background, k + 1 the k-th instance.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -60,32 +61,49 @@ class Seen:
     def times(self, factor: float) -> Seen:
         """The same where all metres are multiplied."""
         factor = np.float32(factor)
-        return replace(self, depth_m=self.depth_m * factor, sigma_m=self.sigma_m * factor)
+        return self.with_values(depth_m=self.depth_m * factor, sigma_m=self.sigma_m * factor)
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice] | None]:
+        """Rows and columns of each in labels."""
+        return boxes(self.labels, len(self))
+
+    def with_values(self, **values: np.ndarray) -> Seen:
+        """The same pixels with other values of score, depth_m or sigma_m."""
+        after = replace(self, **values)
+        after.__dict__["boxes"] = self.boxes
+        return after
 
     def at_full_size(self, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) uint16 labels of the picture: whose bilinear logit is largest, where one is above 0."""
+        """(H, W) labels of the picture: whose bilinear logit is largest, where one is above 0.
+
+        uint8 where that is enough, as all that is of the picture's size is bound by memory; else uint16.
+        """
         if self.full is not None:
             return self.full
-        full, best = np.zeros(size, np.uint16), np.zeros(size, np.float32)
+        full, best = np.zeros(size, np.uint8 if len(self) < 255 else np.uint16), np.empty(size, np.float32)
         (height, width), (h, w) = size, self.labels.shape
-        for k, (rows, columns) in enumerate(boxes(self.labels, len(self))):
-            # one cell more than it has: the border lies between cells
-            top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
-            logits = self.evidence[k, top : rows.stop + 1, left : columns.stop + 1]
-            y, x = top * height // h, left * width // w
-            below, right = -(-(rows.stop + 1) * height // h), -(-(columns.stop + 1) * width // w)
-            part = best[y:below, x:right]
-            cells = np.float64(
+        # one cell more than it has: the border lies between cells
+        cells = [(max(y.start - 1, 0), y.stop + 1, max(x.start - 1, 0), x.stop + 1) for y, x in self.boxes]
+        parts = [
+            np.s_[top * height // h : -(-below * height // h), left * width // w : -(-right * width // w)]
+            for top, below, left, right in cells
+        ]
+        for part in parts:
+            best[part] = 0
+        for k, ((top, below, left, right), part) in enumerate(zip(cells, parts, strict=True)):
+            y, x = (side.start for side in part)
+            at = np.float64(
                 [
                     [w / width, 0, (x + 0.5) * w / width - 0.5 - left],
                     [0, h / height, (y + 0.5) * h / height - 0.5 - top],
                 ]
             )
-            how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            logits = cv2.warpAffine(logits, cells, part.shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
-            larger = logits > part
-            np.copyto(part, logits, where=larger)
-            np.copyto(full[y:below, x:right], np.uint16(k + 1), where=larger)
+            how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+            logits = cv2.warpAffine(self.evidence[k, top:below, left:right], at, best[part].shape[::-1], **how)
+            larger = logits > best[part]
+            np.copyto(best[part], logits, where=larger)
+            np.copyto(full[part], full.dtype.type(k + 1), where=larger)
         return full
 
 
@@ -122,7 +140,7 @@ def _candidates(instances: Instances, least: float) -> tuple[np.ndarray, np.ndar
     """Queries surer than `least`, the surest first and no mask twice: (K,), masks (K, h, w), class_id, score."""
     classes = instances.classes[0].softmax(-1).cpu().numpy()[:, 1:]
     queries = np.flatnonzero(classes.max(1) >= least)
-    masks = instances.masks[0, torch.from_numpy(queries).to(instances.masks.device)].cpu().numpy()
+    masks = instances.masks[0].index_select(0, torch.from_numpy(queries).to(instances.masks.device)).cpu().numpy()
     score = classes[queries].max(1) * _sure(masks)
     class_id = classes[queries].argmax(1) + 1
     layer_m = instances.layer_m[0].cpu().numpy()[queries]
@@ -144,8 +162,8 @@ def _sure(masks: np.ndarray) -> np.ndarray:
 def _single(masks: np.ndarray, class_id: np.ndarray, layer_m: np.ndarray) -> np.ndarray:
     """(K,) bool: neither the same as a mask before it, nor a part of one; masks (K, h, w)."""
     inside = (masks > 0).reshape(len(masks), masks.shape[1] * masks.shape[2])
-    area = np.count_nonzero(inside, axis=1)
-    crowded = inside[:, np.count_nonzero(inside, axis=0) > 1].astype(np.float32)
+    area = np.array([np.count_nonzero(mask) for mask in inside])
+    crowded = inside[:, inside.view(np.uint8).sum(0, dtype=np.uint8) > 1].astype(np.float32)
     common = crowded @ crowded.T
     same = common > DUPLICATE_IOU * (area[:, None] + area - common)
     part = (common > PART * np.minimum(area[:, None], area)) & (class_id[:, None] == class_id)

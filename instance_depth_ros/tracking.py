@@ -121,12 +121,12 @@ def track(
     of_row, of_sighting = association.assign(costs, rules.new)
     sure = overlap[of_row, of_sighting] > SURE_OVERLAP
     alike = association.learn(tracks.alike, look[of_row, of_sighting][sure], seen[single])
-    rows[of_row] = association.seen_again(rows[of_row], seen[of_sighting])
-
     begin = _begin(masks, seen, scores, single, of_sighting, settings.instance_threshold, rules)
     where = np.full(len(seen), -1)
     where[of_sighting], where[begin] = of_row, len(rows) + np.arange(len(begin))
-    tracks = replace(tracks, rows=np.concatenate([rows, seen[begin]]), alike=alike)
+    rows = np.concatenate([rows, seen[begin]])
+    rows[of_row] = association.seen_again(rows[of_row], seen[of_sighting])
+    tracks = replace(tracks, rows=rows, alike=alike)
     tracks = _confirmed(tracks, where[where >= 0], rules)
     identities = [identity(tracks.rows[index], stamp_ns) if index >= 0 else None for index in where]
     return identities, _forgotten(tracks, rules)
@@ -134,6 +134,8 @@ def track(
 
 def foresee(tracks: Tracks, stamp_ns: int, motion: np.ndarray | None, rules: Rules = RULES) -> Tracks:
     """What is remembered, where it is to be expected at stamp_ns; motion: the camera's since the last frame."""
+    if motion is None and stamp_ns == tracks.stamp_ns:
+        return tracks
     passed_s = (stamp_ns - tracks.stamp_ns) / 1e9 if len(tracks.rows) else 0.0
     return replace(tracks, rows=association.expected(tracks.rows, passed_s, motion, rules), stamp_ns=stamp_ns)
 

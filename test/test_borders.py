@@ -30,6 +30,7 @@ def test_no_depth_is_invented_between_instances(shift_px):
     cells, low_m = seen_by_a_network(labels, truth_m)
     plain = cv2.resize(low_m, SIZE[::-1])
     out = upsample(low_m, cells, labels, np.array([NEAR_M, FAR_M]))
+    np.testing.assert_array_equal(upsample(low_m, cells, labels.astype(np.uint8), np.array([NEAR_M, FAR_M])), out)
     assert invented_share(plain, labels) > 0.5
     assert invented_share(out, labels) == 0
     # the persons' outlines before the wall too

@@ -5,7 +5,8 @@ import pytest
 
 from instance_depth_ros.config import CLASSES
 from instance_depth_ros.geometry import Intrinsics, rays
-from instance_depth_ros.ground import LEAST_FACTOR, agreement, doubted, fit
+from instance_depth_ros.ground import LEAST_FACTOR, agreement, doubted, fit, stance
+from instance_depth_ros.labels import boxes
 from instance_depth_ros.sightings import Seen
 
 LENS = Intrinsics.from_fov(176, 128, 60)
@@ -43,17 +44,21 @@ def standing(plane: np.ndarray, foot_m: tuple[float, float], tall_m: float = 1.7
 
 
 def scene(plane, mask, board_m, class_id=PERSON, layer_m=None):
-    """What agreement() takes, with the ground behind one instance; layer_m: what the network believes."""
+    """What agreed() takes, with the ground behind one instance; layer_m: what the network believes."""
     labels, depth_m = mask.astype(np.uint16), np.where(mask, board_m, ground_of(plane)).astype(np.float32)
     layer_m = np.array([depth_m[mask].mean() if layer_m is None else layer_m], np.float32)
     return depth_m, labels, RAY, np.array([class_id]), layer_m, 0.05 * layer_m
+
+
+def agreed(ground, depth_m, labels, ray, *others):
+    return agreement(ground, stance(ground, depth_m, labels, ray, boxes(labels, labels.max())), labels, ray, *others)
 
 
 def judged(plane, *args, **kwargs):
     found = scene(plane, *args, **kwargs)
     ground = fit(found[0], found[1], RAY)
     assert ground is not None
-    factor, sigma_m = agreement(ground, *found)
+    factor, sigma_m = agreed(ground, *found)
     return factor[0], sigma_m[0], found[-2][0]
 
 
@@ -114,12 +119,12 @@ def test_no_judgement_of_balls_benches_and_what_is_cut():
     ground = fit(depth_m, others[0], RAY)
     bottom = np.flatnonzero(mask.any(1))[-1]
     depth_m[bottom + 1 : bottom + 12] = 3.4
-    assert agreement(ground, depth_m, *others)[0] == 1
+    assert agreed(ground, depth_m, *others)[0] == 1
     # behind somebody else
     labels = others[0].copy()
     labels[bottom - 6 : bottom + 12, 60:120] = 2
     others = [labels, RAY, np.array([PERSON, BALL]), np.float32([7.5, 3]), np.float32([0.4, 0.1])]
-    np.testing.assert_array_equal(agreement(ground, depth_m, *others)[0], 1)
+    np.testing.assert_array_equal(agreed(ground, depth_m, *others)[0], 1)
 
 
 def test_doubt_reaches_score_sigma_and_the_confidence_image():
@@ -138,7 +143,8 @@ def test_doubt_reaches_score_sigma_and_the_confidence_image():
         embedding=np.empty((2, 0), np.float32),
     )
     ground = fit(depth_m, seen.labels, RAY)
-    after, confidence = doubted(seen, depth_m, np.full(labels.shape, 200, np.uint8), LENS, ground)
+    how = stance(ground, depth_m, seen.labels, RAY, seen.boxes)
+    after, confidence = doubted(seen, np.full(labels.shape, 200, np.uint8), LENS, ground, how)
     assert after.score[0] == np.float32(0.9) and after.sigma_m[0] == np.float32(0.2)
     assert after.score[1] < 0.7 and after.sigma_m[1] == pytest.approx(4, rel=0.1)
     assert (confidence[labels != 2] == 200).all() and (confidence[labels == 2] < 160).all()

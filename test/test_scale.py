@@ -58,7 +58,8 @@ def streamed(name: str, factor: float, anchors: str, height_factor: float = 1.0)
         if "height" in anchors:
             said.append(scale.of_height(floor, height_m * height_factor))
         if "stature" in anchors:
-            said.append(scale.of_stature(floor, depth_m, seen, ray))
+            stance = floor and ground.stance(floor, depth_m, seen.labels, ray, seen.boxes)
+            said.append(scale.of_stature(floor, stance, seen, ray))
         found = found.after([anchor for anchor in said if anchor], stamp_ns)
     return found
 

@@ -139,7 +139,7 @@ def test_the_full_size_is_where_the_bilinear_logit_is_largest():
     seen = from_network(told(*things), 0.5)
     full = seen.at_full_size(SIZE)
     logits = np.stack([np.zeros(SIZE), *(cv2.resize(logit, SIZE[::-1]) for logit in seen.evidence)])
-    assert len(seen) >= 4 and full.dtype == np.uint16
+    assert len(seen) >= 4 and full.dtype == np.uint8
     # the one step of a warp is 1/32 of a cell
     assert (full == logits.argmax(0)).mean() > 0.995
     # a wide picture, not a multiple of the cells

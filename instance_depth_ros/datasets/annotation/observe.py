@@ -92,10 +92,10 @@ def _objects(
     """K instances, ids and certainty that people gave them, and (H, W) uint16 labels of the picture."""
     seen = estimator.seen
     if asked is None:
-        return seen, np.zeros(len(seen), int), np.zeros(len(seen), bool), seen.at_full_size(size)
+        return seen, np.zeros(len(seen), int), np.zeros(len(seen), bool), seen.at_full_size(size).astype(np.uint16)
     if estimator.instances == "network":
         seen = sightings.from_network(estimator.said.instances, LEAST_SCORE)
-    found = seen.at_full_size(size)
+    found = seen.at_full_size(size).astype(np.uint16)
     which = _fitting([_xywh(box) for box in boxes(found, len(seen))], [one.box for one in asked])
     full = np.zeros_like(found)
     for k, (one, place) in enumerate(zip(asked, which, strict=True)):
