@@ -375,14 +375,9 @@ class Estimator:
         return borders.upsample(depth_m, seen.labels, labels, seen.depth_m), confidence, labels
 
     def _estimate(
-        self,
-        frame: Frame,
-        intrinsics: Intrinsics,
-        raw: np.ndarray,
-        confidence: np.ndarray,
-        measured: np.ndarray | None,
-        state: State,
-    ) -> Estimate:
+        self, frame: Frame, intrinsics: Intrinsics, raw: np.ndarray, confidence: np.ndarray,
+        measured: np.ndarray | None, state: State,
+    ) -> Estimate:  # fmt: skip
         """Limits, and who said what."""
         settings, about = self.settings, (frame.stamp_ns, frame.frame_id, intrinsics)
         source = np.full(frame.size, SOURCE_NETWORK_SCALED if state.at_sensor_scale else SOURCE_NETWORK, np.uint8)
