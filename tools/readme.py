@@ -38,7 +38,7 @@ RESULTS = {
     "bench": ("out/bench.json", f"instance-depth bench --against Video-Depth-Anything --rows {MEASURED}"),
     "bench-recorder": (
         "out/bench-recorder.json",
-        "instance-depth bench --rows recorder,register,fill --out out/bench-recorder.json",
+        "instance-depth bench --rows recorder,register,fill,unplug --out out/bench-recorder.json",
     ),
     "soak": ("out/soak.json", "make soak"),
 }
@@ -267,7 +267,7 @@ def bench(result: dict) -> str:
             continue
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         more = list(row.items())[5:]
-        more = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in more)
+        more = ", ".join(f"{key} {number(value) if isinstance(value, float) else value}" for key, value in more)
         cells = (f"`{row['name']}`", number(row["ms_p50"]), number(row["ms_p99"]), number(row["fps"]), ratio, more)
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"\nNot measured there ({why}): {', '.join(names)}." for why, names in missing.items()]
